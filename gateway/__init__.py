@@ -1,0 +1,1 @@
+"""The outside: HTTP, storage, command line, settings, and one place that wires them."""

@@ -1,0 +1,57 @@
+"""A request id for every response, and one line in the log for it: no key, no query string, no body."""
+
+import logging
+import re
+from contextvars import ContextVar
+from time import perf_counter
+from uuid import uuid4
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="-")
+
+_HEADER = "X-Request-ID"
+_SANE = re.compile(r"[A-Za-z0-9._-]{1,64}")
+logger = logging.getLogger("gateway.access")
+
+
+class AccessMiddleware:
+    """Names each request, by the client's own id where it sends a sane one, and logs how it ended."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = _request_id(scope)
+        token = REQUEST_ID.set(request_id)
+        started, status = perf_counter(), 500
+
+        async def send_named(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)[_HEADER] = request_id
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_named)
+        finally:
+            milliseconds = (perf_counter() - started) * 1000
+            client = scope["client"][0] if scope.get("client") else "-"
+            logger.info("%s %s %d %.1f ms %s", scope["method"], _printable(scope["path"]), status, milliseconds, client)
+            REQUEST_ID.reset(token)
+
+
+def _request_id(scope: Scope) -> str:
+    sent = Headers(scope=scope).get(_HEADER, "")
+    return sent if _SANE.fullmatch(sent) else uuid4().hex
+
+
+def _printable(path: str) -> str:
+    """A path on one line, whatever the client put into it."""
+    return path[:512].encode("unicode_escape").decode()

@@ -1,0 +1,113 @@
+"""The composition root: what the application answers, and what it is made of."""
+
+import logging
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.access import AccessMiddleware
+from gateway.auth import Authenticator
+from gateway.errors import MASKED, error_response, gateway_error_response
+from gateway.explorer import explorer
+from gateway.graphql import GraphQLEndpoint, graphql_routes
+from gateway.headers import HeadersMiddleware
+from gateway.health import health_routes
+from gateway.rest import LeakEndpoint, rest_routes
+from gateway.settings import Settings
+from gateway.storage.database import make_engine
+from gateway.storage.migrations import is_at_head
+from gateway.storage.reads import SQLStore
+from schema.errors import GatewayError
+from schema.execution.execute import Executor
+from schema.execution.limits import Limits
+
+logger = logging.getLogger(__name__)
+
+
+def create_app(settings: Settings | None = None, *, demo_key: str | None = None) -> Starlette:
+    """The application.
+
+    Args:
+        settings: How it is set; from the environment where left out.
+        demo_key: The key that GraphiQL opens with; for the demo only.
+    """
+    settings = settings or Settings.from_environment(os.environ)
+    engine = make_engine(settings.database_url, readers=settings.readers, pool_size=settings.pool_size)
+    store = SQLStore(engine)
+    secrets = settings.secrets
+    authenticator = Authenticator(engine, secrets.key)
+    executor = Executor(_limits(settings), introspection=settings.introspection)
+    graphql = GraphQLEndpoint(authenticator, executor, store, secrets.cursor, settings.max_request_bytes)
+    page, explorer_routes = explorer(demo_key)
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        await engine.open()
+        try:
+            yield
+        finally:
+            await engine.close()
+
+    async def is_ready() -> bool:
+        return await is_at_head(engine)
+
+    return Starlette(
+        routes=[
+            *rest_routes(LeakEndpoint(authenticator, executor, store, secrets.cursor)),
+            *graphql_routes(graphql, page),
+            *explorer_routes,
+            *health_routes(is_ready),
+        ],
+        middleware=[
+            Middleware(AccessMiddleware),
+            Middleware(HeadersMiddleware),
+            *_cors(settings),
+        ],
+        exception_handlers={
+            GatewayError: gateway_error_response,
+            HTTPException: _http_error_response,
+            Exception: _masked_response,
+        },
+        lifespan=lifespan,
+    )
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        tokens=settings.max_tokens,
+        depth=settings.max_depth,
+        aliases=settings.max_aliases,
+        nodes=settings.max_nodes,
+    )
+
+
+def _cors(settings: Settings) -> list[Middleware]:
+    """Other origins may call only where they are set, and never with cookies: there are none."""
+    if not settings.cors_origins:
+        return []
+    return [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "HEAD", "POST"],
+            allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-ID"],
+            expose_headers=["ETag", "Retry-After", "X-Request-ID"],
+            max_age=600,
+        )
+    ]
+
+
+async def _http_error_response(_request: Request, error: Any) -> Response:
+    return error_response(error.status_code, f"{error.detail}.", error.headers)
+
+
+async def _masked_response(_request: Request, _error: Exception) -> Response:
+    return error_response(500, MASKED)

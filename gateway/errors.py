@@ -1,0 +1,58 @@
+"""From a code to an HTTP status, and the one body of an error outside GraphQL."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from schema.errors import Code, GatewayError
+
+RETRY_AFTER_SECONDS = 1
+
+STATUSES: dict[Code, HTTPStatus] = {
+    Code.UNAUTHENTICATED: HTTPStatus.UNAUTHORIZED,
+    Code.FORBIDDEN: HTTPStatus.FORBIDDEN,
+    Code.BAD_USER_INPUT: HTTPStatus.BAD_REQUEST,
+    Code.GRAPHQL_PARSE_FAILED: HTTPStatus.BAD_REQUEST,
+    Code.GRAPHQL_VALIDATION_FAILED: HTTPStatus.BAD_REQUEST,
+    Code.OPERATION_TOO_COSTLY: HTTPStatus.BAD_REQUEST,
+    Code.NOT_FOUND: HTTPStatus.NOT_FOUND,
+    Code.UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
+    Code.INTERNAL: HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+
+_TYPES = {
+    HTTPStatus.BAD_REQUEST: "validation_error",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "payload_too_large",
+    HTTPStatus.REQUEST_URI_TOO_LONG: "uri_too_long",
+}
+
+_HEADERS: dict[HTTPStatus, dict[str, str]] = {
+    HTTPStatus.UNAUTHORIZED: {"WWW-Authenticate": 'ApiKey realm="leaks"'},
+    HTTPStatus.SERVICE_UNAVAILABLE: {"Retry-After": str(RETRY_AFTER_SECONDS)},
+}
+
+MASKED = "An internal error occurred."
+
+
+def status_headers(status: int) -> dict[str, str]:
+    """The headers that go with a status."""
+    return dict(_HEADERS.get(HTTPStatus(status), {}))
+
+
+def error_response(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
+    """An error in the contract's shape: `{"type": string, "status": integer, "detail": string}`."""
+    known = HTTPStatus(status)
+    kind = _TYPES.get(known, known.phrase.lower().replace(" ", "_").replace("internal_server", "internal"))
+    body = orjson.dumps({"type": kind, "status": int(status), "detail": detail})
+    return Response(
+        body, status, {**status_headers(status), **(headers or {})}, media_type="application/json"
+    )
+
+
+def gateway_error_response(_request: Request, error: Exception) -> Response:
+    """An error of ours as a response; its message is for the caller."""
+    assert isinstance(error, GatewayError)  # noqa: S101 - it is registered for no other
+    return error_response(STATUSES[error.code], error.message)

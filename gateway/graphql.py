@@ -1,0 +1,173 @@
+"""/graphql: GraphQL over HTTP, after the draft of September 2025 (https://graphql.github.io/graphql-over-http/draft/)."""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import orjson
+from graphql import GraphQLError
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from gateway.auth import Authenticator
+from gateway.bodies import BodyError, read_json
+from gateway.errors import MASKED, STATUSES, status_headers
+from gateway.negotiation import preferred
+from schema.batches import Request as OperationRequest
+from schema.errors import BadUserInput, Code, GatewayError
+from schema.execution.documents import RequestError
+from schema.execution.execute import Executor, NotAQuery, Operation, Result
+from schema.scope import KeyScope
+from schema.store import Store
+
+logger = logging.getLogger(__name__)
+
+RESPONSE_TYPE = "application/graphql-response+json"
+JSON_TYPE = "application/json"
+
+Page = Callable[[Request], Awaitable[Response]]
+
+
+class GraphQLEndpoint:
+    """Takes operations by POST, and queries by GET."""
+
+    def __init__(
+        self,
+        authenticator: Authenticator,
+        executor: Executor,
+        store: Store,
+        cursor_secret: bytes,
+        max_request_bytes: int,
+    ) -> None:
+        self._authenticator = authenticator
+        self._executor = executor
+        self._store = store
+        self._cursor_secret = cursor_secret
+        self._max_request_bytes = max_request_bytes
+
+    async def __call__(self, request: Request) -> Response:
+        """Answer a request, whatever is wrong with it, in GraphQL's shape and the media type it prefers."""
+        media_type = preferred(request.headers.get("accept"), (RESPONSE_TYPE, JSON_TYPE), default=JSON_TYPE)
+        if media_type is None:
+            return _refusal(406, Code.BAD_USER_INPUT, f"Not acceptable. Valid: {RESPONSE_TYPE}, {JSON_TYPE}.", JSON_TYPE)
+        try:
+            return await self._answer(request, media_type)
+        except NotAQuery:
+            message = "Only queries are taken by GET; send it by POST."
+            return _refusal(405, Code.BAD_USER_INPUT, message, media_type, {"Allow": "POST"})
+        except BodyError as error:
+            return _refusal(error.status, Code.BAD_USER_INPUT, error.message, media_type)
+        except RequestError as error:
+            # Legacy clients take whatever is not 200 for a failure of transport (section 6.4.1).
+            status = 200 if media_type == JSON_TYPE else STATUSES[error.code]
+            errors = [{**e.formatted, "extensions": {"code": error.code}} for e in error.errors]
+            return _response({"errors": errors}, status, media_type)
+        except GatewayError as error:
+            return _refusal(STATUSES[error.code], error.code, error.message, media_type)
+
+    async def _answer(self, request: Request, media_type: str) -> Response:
+        caller = await self._authenticator.caller(request.headers)
+        caller.require(KeyScope.LEAKS_READ)
+        by_get = request.method in {"GET", "HEAD"}
+        sent = _sent_by_get(request) if by_get else await read_json(request, self._max_request_bytes)
+        operation = _operation(sent)
+        context = OperationRequest(caller, self._store, self._cursor_secret)
+        result = await self._executor.execute(operation, context, only_queries=by_get)
+        return _result_response(result, media_type)
+
+
+def graphql_routes(endpoint: GraphQLEndpoint, page: Page | None) -> list[Route]:
+    """`/graphql`: operations, and GraphiQL's page for a browser."""
+
+    async def graphql(request: Request) -> Response:
+        if page is not None and _wants_page(request):
+            return await page(request)
+        return await endpoint(request)
+
+    return [Route("/graphql", graphql, methods=["GET", "POST"])]
+
+
+def _wants_page(request: Request) -> bool:
+    types = ("text/html", RESPONSE_TYPE, JSON_TYPE)
+    return (
+        request.method in {"GET", "HEAD"}
+        and "query" not in request.query_params
+        and "text/html" in request.headers.get("accept", "")
+        and preferred(request.headers.get("accept"), types, default=JSON_TYPE) == "text/html"
+    )
+
+
+# ---------------------------------------------------------------- requests
+
+
+def _sent_by_get(request: Request) -> dict[str, Any]:
+    """The parameters of a GET (section 5.3): objects are sent as JSON."""
+    parameters = request.query_params
+    sent: dict[str, Any] = {name: parameters[name] for name in ("query", "operationName") if name in parameters}
+    for name in ("variables", "extensions"):
+        if parameters.get(name):
+            try:
+                sent[name] = orjson.loads(parameters[name])
+            except orjson.JSONDecodeError:
+                raise BadUserInput(f"Invalid {name}: no JSON. Valid: a JSON object.") from None
+    return sent
+
+
+def _operation(sent: Any) -> Operation:
+    """The operation that a request describes (section 5.1)."""
+    if not isinstance(sent, dict):
+        raise BadUserInput("Invalid body. Valid: a JSON object with a query.")
+    query, name = sent.get("query"), sent.get("operationName")
+    variables, extensions = sent.get("variables"), sent.get("extensions")
+    if not isinstance(query, str):
+        raise BadUserInput("Invalid query. Valid: a GraphQL document as a string.")
+    if not (name is None or isinstance(name, str)):
+        raise BadUserInput("Invalid operationName. Valid: a string or null.")
+    for part, value in (("variables", variables), ("extensions", extensions)):
+        if not (value is None or isinstance(value, dict)):
+            raise BadUserInput(f"Invalid {part}. Valid: an object or null.")
+    return Operation(query, variables or {}, name or None)
+
+
+# --------------------------------------------------------------- responses
+
+
+def _result_response(result: Result, media_type: str) -> Response:
+    errors = [_formatted(error) for error in result.errors]
+    body: dict[str, Any] = {"errors": errors} if errors else {}
+    unavailable = result.data is None and any(e["extensions"]["code"] == Code.UNAVAILABLE for e in errors)
+    return _response({**body, "data": result.data}, 503 if unavailable else 200, media_type)
+
+
+def _formatted(error: GraphQLError) -> dict[str, Any]:
+    """An error as it is shown: what is not thrown on purpose is masked, and logged."""
+    formatted: dict[str, Any] = dict(error.formatted)
+    original = error.original_error
+    if isinstance(original, GatewayError):
+        code = original.code
+    elif original is None or isinstance(original, GraphQLError):
+        code = Code.BAD_USER_INPUT
+    else:
+        logger.error("A resolver failed", exc_info=original)
+        formatted["message"], code = MASKED, Code.INTERNAL
+    return {**formatted, "extensions": {"code": code}}
+
+
+def _refusal(
+    status: int, code: Code, message: str, media_type: str, headers: Mapping[str, str] | None = None
+) -> Response:
+    return _response({"errors": [{"message": message, "extensions": {"code": code}}]}, status, media_type, headers)
+
+
+def _response(
+    body: Mapping[str, Any], status: int, media_type: str, headers: Mapping[str, str] | None = None
+) -> Response:
+    fields = {
+        "Content-Type": f"{media_type}; charset=utf-8",
+        "Cache-Control": "no-store",
+        "Vary": "Accept, Authorization, X-API-Key",
+    }
+    return Response(orjson.dumps(body), status, {**fields, **status_headers(status), **(headers or {})})
+
+

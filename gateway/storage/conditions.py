@@ -1,0 +1,136 @@
+"""Which rows a read may see, and which of those it asks for.
+
+`in_scope` is the one place where a scope becomes SQL.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, FromClause, Select, bindparam, exists, func, select, tuple_
+from sqlalchemy.engine.interfaces import Dialect
+
+from gateway.storage.statements import SQLITE, is_in
+from gateway.storage.tables import links, nodes
+from schema.pages import Order, PageRequest
+from schema.records import Kind
+from schema.scope import Scope
+from schema.store import Filter
+
+Condition = ColumnElement[bool]
+
+
+def in_scope(rows: FromClause, dialect: Dialect) -> Condition:
+    """Whether a row that carries an organization and a domain lies in the scope."""
+    return (rows.c.organization_number == bindparam("organization")) & is_in(dialect, rows.c.domain_number, "domains")
+
+
+def scope_values(scope: Scope) -> dict[str, Any]:
+    """What `in_scope` binds."""
+    return {"organization": scope.organization, "domains": scope.domains}
+
+
+def of_organization(rows: FromClause) -> Condition:
+    """Whether a row belongs to the scope's organization: for tables that are reached through rows in scope only."""
+    return rows.c.organization_number == bindparam("organization")
+
+
+def visible_node(node: FromClause, kind: Kind, dialect: Dialect) -> Condition:
+    """Whether a resource, user or endpoint is connected to a leak in the scope."""
+    link = links[kind].alias("visible")
+    connected = exists().where(in_scope(link, dialect), link.c.node_id == node.c.id)
+    return of_organization(node) & connected
+
+
+# ----------------------------------------------------------------- filters
+
+_NODE_FILTERS: Final = {
+    "resource": (Kind.RESOURCE, "resource"),
+    "identity": (Kind.USER, "identity"),
+    "filename": (Kind.ENDPOINT, "filename"),
+}
+
+_LEAK_FILTERS: Final[dict[str, Callable[[FromClause, Dialect], Condition]]] = {
+    "status": lambda leak, dialect: is_in(dialect, leak.c.status, "status"),
+    "risk_level_name": lambda leak, dialect: is_in(dialect, leak.c.risk_level_name, "risk_level_name"),
+    "risk_level_min": lambda leak, _: leak.c.risk_level >= bindparam("risk_level_min"),
+    "risk_level_max": lambda leak, _: leak.c.risk_level <= bindparam("risk_level_max"),
+    "first_seen_since": lambda leak, _: leak.c.first_seen >= bindparam("first_seen_since"),
+    "first_seen_until": lambda leak, _: leak.c.first_seen < bindparam("first_seen_until"),
+    "added_at_since": lambda leak, _: leak.c.added_at >= bindparam("added_at_since"),
+    "added_at_until": lambda leak, _: leak.c.added_at < bindparam("added_at_until"),
+    "login": lambda leak, _: leak.c.login_folded == bindparam("login"),
+    "url_contains": lambda leak, dialect: _contains(leak.c.url, "url_contains", dialect),
+}
+
+
+def parts(wanted: Filter) -> tuple[str, ...]:
+    """The parts of a filter that are set: with them a statement's text is known."""
+    return tuple(name for name in Filter.__slots__ if getattr(wanted, name) is not None)
+
+
+def filter_values(wanted: Filter) -> dict[str, Any]:
+    """What the conditions of a filter bind."""
+    return {name: getattr(wanted, name) for name in parts(wanted)}
+
+
+def matches(leak: FromClause, wanted: tuple[str, ...], dialect: Dialect) -> list[Condition]:
+    """The conditions of a filter on a row of leaks."""
+    return [
+        _connected_to(leak, *_NODE_FILTERS[part], part) if part in _NODE_FILTERS else _LEAK_FILTERS[part](leak, dialect)
+        for part in wanted
+    ] + [_is_dated(leak, part) for part in wanted if part in {"first_seen_until", "added_at_until"}]
+
+
+def _connected_to(leak: FromClause, kind: Kind, column: str, name: str) -> Condition:
+    node, link = nodes[kind], links[kind].alias(f"{name}_link")
+    connected: Select[Any] = (
+        select(link.c.leak_id)
+        .join(node, (node.c.organization_number == link.c.organization_number) & (node.c.id == link.c.node_id))
+        .where(of_organization(node), node.c[column] == bindparam(name), of_organization(link))
+    )
+    return leak.c.id.in_(connected)
+
+
+def _is_dated(leak: FromClause, part: str) -> Condition:
+    # No date counts as older than any, and still lies in no range.
+    column = leak.c[part.removesuffix("_until")]
+    return column > bindparam("no_date", None, type_=column.type)
+
+
+def _contains(column: ColumnElement[Any], name: str, dialect: Dialect) -> Condition:
+    """Whether a text holds another, upper and lower case of ASCII being one."""
+    if dialect is SQLITE:
+        return func.instr(func.lower(column), bindparam(name)) > 0
+    return func.strpos(func.lower(column.collate("C")), bindparam(name)) > 0
+
+
+# ------------------------------------------------------------------- pages
+
+
+def within(page: PageRequest, order: Order, value: ColumnElement[Any], row_id: ColumnElement[Any]) -> list[Condition]:
+    """The conditions that keep a read between a page's two places (keyset)."""
+    place = tuple_(value, row_id)
+    after, before = (
+        tuple_(bindparam(f"{end}_value", type_=value.type), bindparam(f"{end}_id", type_=row_id.type))
+        for end in ("after", "before")
+    )
+    conditions = []
+    if page.after is not None:
+        conditions.append(place < after if order.descending else place > after)
+    if page.before is not None:
+        conditions.append(place > before if order.descending else place < before)
+    return conditions
+
+
+def page_values(page: PageRequest) -> dict[str, Any]:
+    """What a page's bounds bind; one row more than its limit tells whether the list goes on."""
+    values: dict[str, Any] = {} if page.limit is None else {"limit": page.limit + 1}
+    for end in ("after", "before"):
+        if (key := getattr(page, end)) is not None:
+            values[f"{end}_value"], values[f"{end}_id"] = key
+    return values
+
+
+def ordering(page: PageRequest, order: Order, *columns: ColumnElement[Any]) -> list[ColumnElement[Any]]:
+    """The direction in which rows are read: the page's own, so that its limit cuts the right end."""
+    return [column.desc() if order.descending != page.backward else column.asc() for column in columns]

@@ -1,0 +1,62 @@
+"""From a URL to a database that is open, of either engine."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from gateway.storage.engine import DatabaseError, Engine
+from gateway.storage.postgresql import PostgreSQLEngine
+from gateway.storage.sqlite import SQLiteEngine
+
+
+def parse_url(text: str) -> URL:
+    """The parts of `sqlite:///PATH` or `postgresql://USER:PASSWORD@HOST:PORT/NAME`.
+
+    Raises:
+        DatabaseError: it is neither; the message does not repeat it, since it may hold a password.
+    """
+    try:
+        url = make_url(text)
+    except ArgumentError:
+        url = None
+    name = url.get_backend_name() if url is not None else None
+    if url is None or name not in {"sqlite", "postgresql"} or not url.database:
+        raise DatabaseError(
+            "The database URL cannot be read. Valid: sqlite:///PATH or postgresql://USER:PASSWORD@HOST:PORT/NAME."
+        )
+    return url
+
+
+def sqlite_path(url: URL) -> Path:
+    """Where the file of a SQLite URL lies."""
+    return Path(str(url.database)).expanduser().absolute()
+
+
+def make_engine(text: str, *, readers: int = 2, pool_size: int = 10) -> SQLiteEngine | PostgreSQLEngine:
+    """The engine for the database at a URL, not open yet.
+
+    Raises:
+        DatabaseError: the URL cannot be read.
+    """
+    url = parse_url(text)
+    if url.get_backend_name() == "sqlite":
+        return SQLiteEngine(sqlite_path(url), readers)
+    return PostgreSQLEngine(url.set(drivername="postgresql").render_as_string(hide_password=False), pool_size)
+
+
+@asynccontextmanager
+async def open_engine(text: str) -> AsyncIterator[Engine]:
+    """Open the database at a URL and close it at the end.
+
+    Raises:
+        DatabaseError: the URL cannot be read, or what it names cannot be opened or is not ours.
+    """
+    engine = make_engine(text)
+    await engine.open()
+    try:
+        yield engine
+    finally:
+        await engine.close()

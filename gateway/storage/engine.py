@@ -1,0 +1,69 @@
+"""What both engines can do: run a program of statements, and open a transaction to write."""
+
+from collections.abc import Generator, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+from sqlalchemy.engine.interfaces import Dialect
+
+from gateway.storage.statements import Command
+
+T = TypeVar("T")
+Rows: TypeAlias = Sequence[Sequence[Any]]
+
+Program: TypeAlias = Generator[Sequence[Command], Sequence[Rows], T]
+"""Yields the statements of one step, is sent their rows, and returns what it made of them.
+
+It knows nothing of connections or waiting, so each engine runs it where that is cheapest.
+"""
+
+
+class DatabaseError(Exception):
+    """The database cannot be used as it is; the message is one line for a person."""
+
+
+class Transaction(Protocol):
+    """A transaction that is open."""
+
+    async def run(self, program: Program[T]) -> T:
+        """Run a program within the transaction."""
+        ...
+
+
+class Engine(Protocol):
+    """A database that is open."""
+
+    dialect: Dialect
+
+    async def open(self) -> None:
+        """Open the connections.
+
+        Raises:
+            DatabaseError: the database cannot be used as it is.
+        """
+        ...
+
+    async def run(self, program: Program[T]) -> T:
+        """Run a program that reads.
+
+        Raises:
+            Unavailable: the database does not answer just now.
+        """
+        ...
+
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
+        """Open a transaction that writes; it is committed at the end, or rolled back where an error ends it.
+
+        Raises:
+            Unavailable: the database does not answer just now.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Give every connection back."""
+        ...
+
+
+def fetch(*commands: Command) -> Program[Sequence[Rows]]:
+    """A program of one step: the rows of each command."""
+    return (yield commands)

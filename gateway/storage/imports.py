@@ -1,0 +1,172 @@
+"""The statements of an import: what is stored already, and a batch's changes to it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, TypeAlias
+
+from sqlalchemy import Table, bindparam, delete, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine.interfaces import Dialect
+
+from gateway.storage.engine import Program
+from gateway.storage.statements import SQLITE, Command, Statement, is_in
+from gateway.storage.tables import domains, leaks, links, nodes, organizations
+from schema.records import CONNECTED, Domain, Kind
+
+Row: TypeAlias = tuple[Any, ...]
+"""Values in the order of their table's columns."""
+
+_KEPT = {"organization_number", "id", "status"}
+"""What a leak that is seen again keeps: its key, and where it stands in triage."""
+
+
+def _rows_by_kind() -> dict[Kind, list[Row]]:
+    return {kind: [] for kind in CONNECTED}
+
+
+@dataclass(slots=True)
+class Changes:
+    """What a batch changes.
+
+    Attributes:
+        nodes: What leaks are connected to, by kind; those that are stored already are passed over, and of an
+            endpoint's dates the newest stays.
+        leaks: The new and the updated.
+        unlinked: The ids of leaks whose connections are replaced by those in `links`.
+        restated: Leaks whose connections stay, but are listed by other values: domain number, risk level, first seen,
+            added at, organization number and id.
+        links: The new connections, by kind.
+    """
+
+    nodes: dict[Kind, list[Row]] = field(default_factory=_rows_by_kind)
+    leaks: list[Row] = field(default_factory=list)
+    unlinked: list[str] = field(default_factory=list)
+    restated: list[Row] = field(default_factory=list)
+    links: dict[Kind, list[Row]] = field(default_factory=_rows_by_kind)
+
+
+class ImportStatements:
+    """The statements of an import, compiled for one engine."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        organization = bindparam("organization", type_=organizations.c.number.type)
+        self._organization = Statement(
+            select(organizations.c.number)
+            .where(organizations.c.number == organization)
+            .with_for_update(key_share=True),
+            dialect,
+        )
+        self._domains = Statement(
+            select(domains.c.number, domains.c.id, domains.c.name, domains.c.archived_at)
+            .where(domains.c.organization_number == organization)
+            .order_by(domains.c.number),
+            dialect,
+        )
+        self._hashes = Statement(
+            select(leaks.c.id, leaks.c.content_hash).where(
+                leaks.c.organization_number == organization, is_in(dialect, leaks.c.id, "ids")
+            ),
+            dialect,
+        )
+        self._add_domain = Statement(_insert_domain(dialect), dialect)
+        self._put_leak = Statement(_put_leak(dialect), dialect)
+        self._put_node = {kind: Statement(_put_node(kind, dialect), dialect) for kind in CONNECTED}
+        self._link = {kind: Statement(_insert_all(links[kind]), dialect) for kind in CONNECTED}
+        self._unlink = {kind: Statement(_unlink(links[kind], dialect), dialect) for kind in CONNECTED}
+        self._restate = {kind: Statement(_restate(links[kind]), dialect) for kind in CONNECTED}
+
+    def lock(self, organization: int) -> Program[None]:
+        """Let no other import into the organization write until the transaction ends."""
+        yield [self._organization.bind(organization=organization)]
+
+    def domains(self, organization: int) -> Program[list[Domain]]:
+        """The organization's domains, archived ones included."""
+        (rows,) = yield [self._domains.bind(organization=organization)]
+        return [Domain(*row) for row in rows]
+
+    def add_domains(self, organization: int, ids: dict[str, str]) -> Program[None]:
+        """Add domains, by name and id; a name that is taken is passed over."""
+        yield [
+            self._add_domain.bind(organization_number=organization, id=id_, name=name, archived_at=None)
+            for name, id_ in ids.items()
+        ]
+
+    def content_hashes(self, organization: int, ids: list[str]) -> Program[dict[str, int]]:
+        """The content hash of each of the leaks that is stored."""
+        (rows,) = yield [self._hashes.bind(organization=organization, ids=ids)]
+        return {row[0]: row[1] for row in rows}
+
+    def apply(self, organization: int, changes: Changes) -> Program[None]:
+        """Write a batch's changes; the organization is locked."""
+        unlinked = {"organization": organization, "ids": changes.unlinked}
+        commands = [_many(self._put_node[kind], changes.nodes[kind]) for kind in CONNECTED]
+        commands.append(_many(self._put_leak, changes.leaks))
+        if changes.unlinked:
+            commands += [self._unlink[kind].bind(**unlinked) for kind in CONNECTED]
+        commands += [_many(self._restate[kind], changes.restated) for kind in CONNECTED]
+        commands += [_many(self._link[kind], changes.links[kind]) for kind in CONNECTED]
+        yield [command for command in commands if command.values]
+
+
+@cache
+def import_statements(dialect: Dialect) -> ImportStatements:
+    """The statements for an engine, compiled on first need."""
+    return ImportStatements(dialect)
+
+
+def _many(statement: Statement, rows: Sequence[Row]) -> Command:
+    return Command(statement.sql, rows, many=True)
+
+
+def _upsert(table: Table, dialect: Dialect) -> Any:
+    insert_ = sqlite.insert if dialect is SQLITE else postgresql.insert
+    return insert_(table).values({column.name: bindparam(column.name, type_=column.type) for column in table.c})
+
+
+def _insert_all(table: Table) -> Any:
+    return insert(table).values({column.name: bindparam(column.name, type_=column.type) for column in table.c})
+
+
+def _insert_domain(dialect: Dialect) -> Any:
+    insert_ = sqlite.insert if dialect is SQLITE else postgresql.insert
+    columns = [column for column in domains.c if column is not domains.c.number]
+    values = {column.name: bindparam(column.name, type_=column.type) for column in columns}
+    return insert_(domains).values(values).on_conflict_do_nothing()
+
+
+def _put_leak(dialect: Dialect) -> Any:
+    statement = _upsert(leaks, dialect)
+    return statement.on_conflict_do_update(
+        index_elements=[leaks.c.organization_number, leaks.c.id],
+        set_={column.name: statement.excluded[column.name] for column in leaks.c if column.name not in _KEPT},
+    )
+
+
+def _put_node(kind: Kind, dialect: Dialect) -> Any:
+    table = nodes[kind]
+    statement = _upsert(table, dialect)
+    if kind is not Kind.ENDPOINT:
+        return statement.on_conflict_do_nothing()
+    return statement.on_conflict_do_update(
+        index_elements=[table.c.organization_number, table.c.id],
+        set_={"date": statement.excluded.date},
+        where=statement.excluded.date > table.c.date,
+    )
+
+
+def _unlink(table: Table, dialect: Dialect) -> Any:
+    organization = bindparam("organization", type_=table.c.organization_number.type)
+    return delete(table).where(table.c.organization_number == organization, is_in(dialect, table.c.leak_id, "ids"))
+
+
+def _restate(table: Table) -> Any:
+    listed_by = (table.c.domain_number, table.c.risk_level, table.c.first_seen, table.c.added_at)
+    return (
+        update(table)
+        .values({column.name: bindparam(column.name, type_=column.type) for column in listed_by})
+        .where(
+            table.c.organization_number == bindparam("of_organization", type_=table.c.organization_number.type),
+            table.c.leak_id == bindparam("of_leak", type_=table.c.leak_id.type),
+        )
+    )

@@ -1,0 +1,75 @@
+"""The database's versions: which one it is at, and the way to the newest."""
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import column, select, table
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import SQLAlchemyError
+
+from gateway.storage.database import parse_url, sqlite_path
+from gateway.storage.engine import DatabaseError, Engine, fetch
+from gateway.storage.sqlite import APPLICATION_ID
+from gateway.storage.statements import Statement
+
+_FOLDER = Path(__file__).parent
+
+
+def _configuration(url: URL | None = None) -> Config:
+    configuration = Config()
+    configuration.set_main_option("script_location", str(_FOLDER))
+    configuration.set_main_option("path_separator", "os")
+    configuration.attributes["url"] = url
+    return configuration
+
+
+def head() -> str:
+    """The newest version."""
+    return str(ScriptDirectory.from_config(_configuration()).get_current_head())
+
+
+async def migrate(text: str) -> None:
+    """Bring the database at a URL to the newest version; a SQLite file that is not there is made.
+
+    Raises:
+        DatabaseError: it cannot be opened, or is not ours.
+    """
+    url = parse_url(text)
+    if url.get_backend_name() == "sqlite":
+        _claim(sqlite_path(url))
+    try:
+        await asyncio.to_thread(command.upgrade, _configuration(url), "head")
+    except (SQLAlchemyError, OSError) as error:
+        raise DatabaseError(f"The database cannot be migrated: {str(error).splitlines()[0]}") from error
+
+
+async def is_at_head(engine: Engine) -> bool:
+    """Whether an open database is at the newest version."""
+    version = Statement(select(column("version_num")).select_from(table("alembic_version")), engine.dialect)
+    try:
+        (rows,) = await engine.run(fetch(version.bind()))
+    except Exception:  # noqa: BLE001 - each engine says in its own way that there is no such table
+        return False
+    return [row[0] for row in rows] == [head()]
+
+
+def _claim(path: Path) -> None:
+    """Mark a new SQLite file as ours, and refuse one that is not."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(path)
+        try:
+            (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+            (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+            if application_id != APPLICATION_ID and tables:
+                raise DatabaseError(f"{path} is a database of something else; it is left as it is.")
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        finally:
+            connection.close()
+    except (sqlite3.Error, OSError) as error:
+        raise DatabaseError(f"{path} cannot be opened as a database: {error}.") from error

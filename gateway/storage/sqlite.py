@@ -1,0 +1,238 @@
+"""SQLite: held reader connections that share hops, and one writer.
+
+Each connection has a thread of its own, and the way into that thread and back costs more than a small statement. So all
+programs that wait when a thread comes free go in together.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import aiosqlite
+from databases import Database
+
+from gateway.storage.engine import DatabaseError, Program, Rows, Transaction
+from gateway.storage.statements import SQLITE, Command
+from schema.errors import Unavailable
+
+T = TypeVar("T")
+
+APPLICATION_ID = 0x4C45414B
+"""Stands in the header of a file of ours, `LEAK` in ASCII (https://www.sqlite.org/fileformat.html, 1.3.18)."""
+
+BUSY_TIMEOUT_SECONDS = 5.0
+_MOST_PROGRAMS_A_HOP = 32
+
+
+class _ReadingConnection(sqlite3.Connection):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.execute("PRAGMA query_only = ON")
+        self.execute("PRAGMA temp_store = MEMORY")
+        self.execute("PRAGMA mmap_size = 1073741824")
+
+
+class _WritingConnection(sqlite3.Connection):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.execute("PRAGMA journal_mode = WAL")
+        self.execute("PRAGMA synchronous = FULL")
+        self.execute("PRAGMA foreign_keys = ON")
+        self.execute("PRAGMA cache_size = -65536")
+
+
+class _Held:
+    """A connection that one task opened and keeps open until it is told to close."""
+
+    def __init__(self, path: Path, factory: type[sqlite3.Connection], mode: str) -> None:
+        self._database = Database(
+            f"sqlite:///file:{path}?mode={mode}", uri=True, factory=factory, timeout=BUSY_TIMEOUT_SECONDS
+        )
+        self._closing = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._raw: aiosqlite.Connection
+
+    async def open(self) -> None:
+        opened: asyncio.Future[aiosqlite.Connection] = asyncio.get_running_loop().create_future()
+        self._task = asyncio.create_task(self._hold(opened))
+        self._raw = await opened
+
+    async def _hold(self, opened: "asyncio.Future[aiosqlite.Connection]") -> None:
+        try:
+            async with self._database.connection() as connection:
+                opened.set_result(connection.raw_connection)
+                await self._closing.wait()
+        except sqlite3.Error as error:
+            opened.set_exception(error)
+
+    async def close(self) -> None:
+        self._closing.set()
+        if self._task is not None:
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def call(self, function: Any, *args: Any) -> Any:
+        """Call a function with the `sqlite3` connection, in the connection's thread.
+
+        aiosqlite publishes no way to spend one hop on several statements.
+        """
+        return await self._raw._execute(function, self._raw._conn, *args)  # type: ignore[no-untyped-call]  # noqa: SLF001
+
+
+class _Reader:
+    def __init__(self, held: _Held) -> None:
+        self._held = held
+        self._waiting: list[tuple[Program[Any], asyncio.Future[Any]]] = []
+        self._draining: asyncio.Task[None] | None = None
+
+    @property
+    def load(self) -> int:
+        return len(self._waiting) + (self._draining is not None)
+
+    async def run(self, program: Program[T]) -> T:
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._waiting.append((program, future))
+        if self._draining is None:
+            self._draining = asyncio.create_task(self._drain())
+        return await future
+
+    async def _drain(self) -> None:
+        while self._waiting:
+            taken = self._waiting[:_MOST_PROGRAMS_A_HOP]
+            del self._waiting[:_MOST_PROGRAMS_A_HOP]
+            outcomes = await self._held.call(_run_each, [program for program, _ in taken])
+            for (_, future), outcome in zip(taken, outcomes, strict=True):
+                if future.done():
+                    continue
+                if isinstance(outcome, Exception):
+                    future.set_exception(outcome)
+                else:
+                    future.set_result(outcome)
+        self._draining = None
+
+
+class _Writer:
+    def __init__(self, held: _Held) -> None:
+        self._held = held
+
+    async def run(self, program: Program[T]) -> T:
+        outcome: T = await self._held.call(_run, program)
+        return outcome
+
+
+class SQLiteEngine:
+    """A SQLite file that is open, through `databases`."""
+
+    dialect = SQLITE
+
+    def __init__(self, path: Path, readers: int = 2) -> None:
+        self._path = path
+        self._held_readers = [_Held(path, _ReadingConnection, "ro") for _ in range(readers)]
+        self._readers = [_Reader(held) for held in self._held_readers]
+        self._held_writer: _Held | None = None
+        self._writing = asyncio.Lock()
+
+    async def open(self) -> None:
+        """Open the readers.
+
+        Raises:
+            DatabaseError: the file is not there, cannot be read, or is not ours.
+        """
+        if not self._path.is_file():
+            raise DatabaseError(f"There is no database at {self._path}.")
+        try:
+            for held in self._held_readers:
+                await held.open()
+            application_id = await self._held_readers[0].call(_read_application_id)
+        except sqlite3.Error as error:
+            await self.close()
+            raise DatabaseError(f"{self._path} cannot be opened as a database: {error}.") from error
+        if application_id != APPLICATION_ID:
+            await self.close()
+            raise DatabaseError(f"{self._path} is a database of something else; it is left as it is.")
+
+    async def close(self) -> None:
+        """Give every connection back."""
+        for held in (*self._held_readers, self._held_writer):
+            if held is not None:
+                await held.close()
+        self._held_writer = None
+
+    async def run(self, program: Program[T]) -> T:
+        """Run a program that reads, on the reader that has the least to do."""
+        try:
+            return await min(self._readers, key=lambda reader: reader.load).run(program)
+        except sqlite3.OperationalError as error:
+            raise Unavailable from error
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """Open a transaction that writes."""
+        async with self._writing:
+            held = await self._writer()
+            try:
+                await held.call(sqlite3.Connection.execute, "BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                raise Unavailable(f"The database cannot be written to: {error}.") from error
+            try:
+                yield _Writer(held)
+                await held.call(_commit)
+            except BaseException as error:
+                await held.call(_rollback)
+                if isinstance(error, sqlite3.OperationalError):
+                    raise Unavailable(f"The database cannot be written to: {error}.") from error
+                raise
+
+    async def _writer(self) -> _Held:
+        if self._held_writer is None:
+            held = _Held(self._path, _WritingConnection, "rw")
+            try:
+                await held.open()
+            except sqlite3.Error as error:
+                raise Unavailable(f"The database cannot be written to: {error}.") from error
+            self._held_writer = held
+        return self._held_writer
+
+
+def _run_each(connection: sqlite3.Connection, programs: Sequence[Program[Any]]) -> list[Any]:
+    outcomes: list[Any] = []
+    for program in programs:
+        try:
+            outcomes.append(_run(connection, program))
+        except Exception as error:  # noqa: BLE001 - it is raised where the program is awaited
+            outcomes.append(error)
+    return outcomes
+
+
+def _run(connection: sqlite3.Connection, program: Program[T]) -> T:
+    try:
+        commands = next(program)
+        while True:
+            commands = program.send([_execute(connection, command) for command in commands])
+    except StopIteration as stop:
+        outcome: T = stop.value
+        return outcome
+
+
+def _execute(connection: sqlite3.Connection, command: Command) -> Rows:
+    if command.many:
+        connection.executemany(command.sql, command.values)
+        return ()
+    return connection.execute(command.sql, command.values).fetchall()
+
+
+def _read_application_id(connection: sqlite3.Connection) -> int:
+    application_id: int = connection.execute("PRAGMA application_id").fetchone()[0]
+    return application_id
+
+
+def _commit(connection: sqlite3.Connection) -> None:
+    # A full disk rolls the transaction back without a word to whoever goes on writing; COMMIT then tells.
+    connection.execute("COMMIT")
+
+
+def _rollback(connection: sqlite3.Connection) -> None:
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")

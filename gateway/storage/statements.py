@@ -1,0 +1,76 @@
+"""A statement of SQLAlchemy Core, compiled once for one engine and bound as often as it runs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from sqlalchemy import ARRAY, BindParameter, ColumnElement, bindparam, func
+from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+from sqlalchemy.engine.interfaces import Dialect
+from sqlalchemy.sql.base import Executable
+from sqlalchemy.sql.selectable import TableValuedAlias
+from sqlalchemy.types import Text, TypeEngine
+
+SQLITE: Dialect = SQLiteDialect_pysqlite(paramstyle="qmark")
+POSTGRESQL: Dialect = PGDialect_asyncpg()  # type: ignore[no-untyped-call]
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """SQL with its values in the engine's own order; with `many`, a sequence of rows of values."""
+
+    sql: str
+    values: Sequence[Any] = ()
+    many: bool = False
+
+
+class Statement:
+    """A compiled statement.
+
+    Lists are bound as one value each (a JSON array in SQLite, an array in PostgreSQL), so that one text serves any
+    number of ids.
+    """
+
+    def __init__(self, statement: Executable, dialect: Dialect) -> None:
+        compiled = statement.compile(dialect=dialect)  # type: ignore[attr-defined]
+        self.sql = str(compiled)
+        self._names: tuple[str, ...] = tuple(compiled.positiontup or ())
+        self._constants: dict[str, Any] = dict(compiled.params)
+        self._list_as_json = dialect is SQLITE
+
+    def bind(self, **values: Any) -> Command:
+        """The statement with its values."""
+        return Command(self.sql, self._row(values))
+
+    def bind_many(self, rows: Sequence[dict[str, Any]]) -> Command:
+        """The statement once for each row of values."""
+        return Command(self.sql, [self._row(values) for values in rows], many=True)
+
+    def _row(self, values: dict[str, Any]) -> tuple[Any, ...]:
+        known = {**self._constants, **values}
+        return tuple(self._value(known[name]) for name in self._names)
+
+    def _value(self, value: Any) -> Any:
+        if isinstance(value, (list, tuple)):
+            return orjson.dumps(value).decode() if self._list_as_json else list(value)
+        return value
+
+
+def each(dialect: Dialect, name: str, type_: TypeEngine[Any]) -> TableValuedAlias:
+    """The values of a bound list as rows: `position`, in the list's order, and `value`."""
+    if dialect is SQLITE:
+        listed = func.json_each(bindparam(name, type_=Text()))
+        return listed.table_valued("key", "value", name=name)
+    listed = func.unnest(bindparam(name, type_=ARRAY(type_)))
+    return listed.table_valued("value", with_ordinality="key", name=name, joins_implicitly=True).render_derived()
+
+
+def is_in(dialect: Dialect, column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+    """Whether a column holds one of a bound list's values."""
+    if dialect is SQLITE:
+        from_list = func.json_each(bindparam(name, type_=Text())).table_valued("value")
+        return column.in_(from_list.select())
+    listed: BindParameter[Any] = bindparam(name, type_=ARRAY(column.type))
+    return column == func.any(listed)

@@ -1,0 +1,184 @@
+"""The tables: the one truth of columns, keys and indexes.
+
+Keys begin with the organization: rows of one lie together, and two organizations may hold the same id without either
+learning of the other's. Organizations and domains have small numbers for the inside, since they stand in every index.
+What a leak is listed by is repeated in the tables that connect it, so that the leaks of a shared machine, however many,
+are read in order from one index.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+from gateway.storage.types import Id, Instant
+from schema.records import CONNECTED, Kind
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+
+def _text(name: str) -> Column[str]:
+    # The C collation orders by code point, as SQLite does, whatever the database's locale.
+    return Column(name, Text().with_variant(Text(collation="C"), "postgresql"), nullable=False)
+
+
+def _instant(name: str) -> Column[str]:
+    return Column(name, Instant(), nullable=False)
+
+
+def _organization_number(*, primary_key: bool = True) -> Column[int]:
+    # Part of a key that is never drawn from a sequence.
+    return Column("organization_number", Integer, primary_key=primary_key, autoincrement=False, nullable=False)
+
+
+organizations = Table(
+    "organizations",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("id", Id(), nullable=False, unique=True),
+    _text("name"),
+    UniqueConstraint("name"),
+)
+
+domains = Table(
+    "domains",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("organization_number", ForeignKey("organizations.number"), nullable=False),
+    Column("id", Id(), nullable=False),
+    _text("name"),
+    _instant("archived_at"),
+    UniqueConstraint("organization_number", "id"),
+    UniqueConstraint("organization_number", "name"),
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", Id(), primary_key=True),
+    Column("organization_number", ForeignKey("organizations.number"), nullable=False),
+    _text("name"),
+    _text("hash"),
+    _text("scopes"),
+    Column("restricted", Boolean, nullable=False),
+    _instant("created_at"),
+    _instant("expires_at"),
+    _instant("revoked_at"),
+    Index("ix_keys_organization", "organization_number"),
+)
+
+key_domains = Table(
+    "key_domains",
+    metadata,
+    Column("key_id", ForeignKey("keys.id"), primary_key=True),
+    Column("domain_number", ForeignKey("domains.number"), primary_key=True),
+    sqlite_with_rowid=False,
+)
+
+leaks = Table(
+    "leaks",
+    metadata,
+    _organization_number(),
+    Column("id", Id(), primary_key=True),
+    Column("domain_number", ForeignKey("domains.number"), nullable=False),
+    Column("risk_level", SmallInteger, nullable=False),
+    _text("risk_level_name"),
+    _text("status"),
+    Column("url", Text().with_variant(Text(collation="C"), "postgresql")),
+    _text("login"),
+    _text("login_folded"),
+    _instant("first_seen"),
+    _instant("added_at"),
+    Column("fingerprint", Text),
+    Column("content_hash", BigInteger, nullable=False),
+    CheckConstraint("risk_level BETWEEN 0 AND 10", name="risk_level"),
+    *(
+        index
+        for column in ("added_at", "first_seen", "risk_level")
+        for index in (
+            Index(f"ix_leaks_{column}", "organization_number", column, "id", "domain_number"),
+            Index(f"ix_leaks_domain_{column}", "organization_number", "domain_number", column, "id"),
+        )
+    ),
+    Index("ix_leaks_login", "organization_number", "login_folded", "id"),
+    sqlite_with_rowid=False,
+)
+
+nodes = {
+    Kind.RESOURCE: Table(
+        "resources",
+        metadata,
+        _organization_number(),
+        Column("id", Id(), primary_key=True),
+        _text("resource"),
+        _text("type"),
+        UniqueConstraint("organization_number", "resource", "type"),
+        sqlite_with_rowid=False,
+    ),
+    Kind.USER: Table(
+        "users",
+        metadata,
+        _organization_number(),
+        Column("id", Id(), primary_key=True),
+        _text("identity"),
+        _text("identity_type"),
+        UniqueConstraint("organization_number", "identity", "identity_type"),
+        sqlite_with_rowid=False,
+    ),
+    Kind.ENDPOINT: Table(
+        "endpoints",
+        metadata,
+        _organization_number(),
+        Column("id", Id(), primary_key=True),
+        _text("filename"),
+        _instant("date"),
+        UniqueConstraint("organization_number", "filename"),
+        sqlite_with_rowid=False,
+    ),
+}
+"""What leaks are connected to, a table a kind."""
+
+
+def _links(kind: Kind) -> Table:
+    node = nodes[kind].name
+    return Table(
+        f"leak_{node}",
+        metadata,
+        _organization_number(),
+        Column("leak_id", Id(), primary_key=True),
+        Column("node_id", Id(), primary_key=True),
+        Column("domain_number", Integer, nullable=False),
+        Column("risk_level", SmallInteger, nullable=False),
+        _instant("first_seen"),
+        _instant("added_at"),
+        ForeignKeyConstraint(["organization_number", "leak_id"], ["leaks.organization_number", "leaks.id"]),
+        ForeignKeyConstraint(["organization_number", "node_id"], [f"{node}.organization_number", f"{node}.id"]),
+        *(
+            Index(f"ix_leak_{node}_{column}", "organization_number", "node_id", column, "leak_id", "domain_number")
+            for column in ("added_at", "first_seen", "risk_level")
+        ),
+        sqlite_with_rowid=False,
+    )
+
+
+links = {kind: _links(kind) for kind in CONNECTED}
+"""Which leaks are connected to which nodes, a table a kind."""

@@ -1,0 +1,118 @@
+"""How a field is resolved: once for all its parents.
+
+A field's resolver takes every parent of a level and gives a batch: the reads it needs, and how their answers become one
+value for each parent. Strawberry's interpreter gathers the parents with a DataLoader.
+"""
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import strawberry
+from strawberry import UNSET
+from strawberry.types import Info
+
+from schema.loaders import Loaders
+from schema.pages import PageLimits
+from schema.scope import Caller, Scope
+from schema.store import Answer, Read, Store
+
+BATCH = "batch"
+"""The key of a field's metadata that holds its batch resolver."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What a field needs for all its parents.
+
+    Attributes:
+        reads: What the store is asked, all at once.
+        values: From the answers to one value for each parent, in the order of the parents.
+    """
+
+    reads: tuple[Read, ...]
+    values: Callable[[Sequence[Answer]], Sequence[Any]]
+
+
+def at_hand(values: Sequence[Any]) -> Batch:
+    """The batch of a field that needs no read."""
+    return Batch((), lambda _: values)
+
+
+@dataclass
+class Branch:
+    """One root field and all below it: the scope that it entered holds for the whole."""
+
+    scope: Scope
+
+
+@dataclass
+class Request:
+    """The context of an operation: who asks, of which store, within which limits."""
+
+    caller: Caller
+    store: Store
+    cursor_secret: bytes
+    page_limits: PageLimits = field(default_factory=PageLimits)
+    branches: dict[str | int, Branch] = field(default_factory=dict)
+    loaders: Loaders = field(default_factory=Loaders)
+
+    def branch(self, root_key: str | int) -> Branch:
+        """The branch of a root field, by its response name."""
+        return self.branches.setdefault(root_key, Branch(self.caller.default_scope))
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A field as it is asked for: what its resolver may know beside parents and arguments."""
+
+    request: Request
+    branch: Branch
+    field_name: str
+
+    @property
+    def caller(self) -> Caller:
+        """Who asks."""
+        return self.request.caller
+
+    def enter(self, scope: Scope) -> None:
+        """Let a scope hold for the whole branch; for root fields."""
+        self.branch.scope = scope
+
+
+BatchResolver: TypeAlias = Callable[..., Batch]
+"""Takes the parents, a `Call`, and the field's arguments by name."""
+
+
+def edge(resolve: BatchResolver) -> Any:
+    """A field that is resolved by batch; its arguments are those of the resolver behind the first two."""
+
+    async def load(root: Any, info: Info, **arguments: Any) -> Any:
+        return await _load(resolve, root, info, arguments)
+
+    _, _, *parameters = inspect.signature(resolve).parameters.values()
+    own = list(inspect.signature(load).parameters.values())[:2]
+    named = [_optional(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)) for parameter in parameters]
+    load.__signature__ = inspect.Signature([*own, *named])  # type: ignore[attr-defined]
+    return strawberry.field(resolver=load, description=inspect.getdoc(resolve), metadata={BATCH: resolve})
+
+
+def _optional(parameter: inspect.Parameter) -> inspect.Parameter:
+    """Publish an argument that may be left out without a default of null."""
+    return parameter.replace(default=UNSET) if parameter.default is None else parameter
+
+
+async def _load(resolve: BatchResolver, root: Any, info: Info, arguments: dict[str, Any]) -> Any:
+    request: Request = info.context
+    raw = info._raw_info  # noqa: SLF001 - Info publishes neither the parent's type nor its cheap path
+    steps = [step for step in raw.path.as_list() if isinstance(step, str)]
+    branch = request.branch(steps[0])
+    parent_type = raw.parent_type.name
+
+    async def load_all(parents: Sequence[Any]) -> Sequence[Any]:
+        batch = resolve(parents, Call(request, branch, f"{parent_type}.{raw.field_name}"), **arguments)
+        answers = await request.store.read(branch.scope, batch.reads) if batch.reads else ()
+        return batch.values(answers)
+
+    return await request.loaders.load((parent_type, *steps), load_all, root)

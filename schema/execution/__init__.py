@@ -1,0 +1,1 @@
+"""How an operation runs: parsed, checked and measured once, then executed."""

@@ -1,0 +1,132 @@
+"""A document, parsed and validated once and kept; and the operation in it that a request means."""
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from graphql import (
+    DocumentNode,
+    FragmentDefinitionNode,
+    GraphQLError,
+    GraphQLSchema,
+    GraphQLSyntaxError,
+    OperationDefinitionNode,
+    OperationType,
+    parse,
+    validate,
+)
+from graphql.execution.values import VariableValues, get_variable_values
+from graphql.validation import NoSchemaIntrospectionCustomRule, recommended_rules, specified_rules
+
+from schema.errors import Code
+from schema.execution.limits import Limits, check_shape
+
+_MAX_ERRORS = 5
+_RULES = (*specified_rules, *recommended_rules)
+
+
+class RequestError(Exception):
+    """A request that is refused before it runs (GraphQL, section 7.1.2: a request error result).
+
+    Attributes:
+        code: One code for all of the errors.
+        errors: What is wrong, each with its places in the document.
+    """
+
+    def __init__(self, code: Code, errors: Collection[GraphQLError]) -> None:
+        super().__init__(code)
+        self.code = code
+        self.errors = errors
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A document that is valid and within the limits."""
+
+    node: DocumentNode
+    operations: dict[str | None, OperationDefinitionNode]
+    fragments: dict[str, FragmentDefinitionNode]
+
+    def operation(self, name: str | None) -> OperationDefinitionNode:
+        """The operation by this name, or the only one there is.
+
+        Raises:
+            RequestError: there is none, or it is not clear which is meant.
+        """
+        if name is not None:
+            found = self.operations.get(name)
+        else:
+            found = next(iter(self.operations.values())) if len(self.operations) == 1 else None
+        if found is None:
+            message = (
+                "The document has several operations: say which in operationName."
+                if name is None and self.operations
+                else "The document has no operation by this name."
+            )
+            raise RequestError(Code.BAD_USER_INPUT, [GraphQLError(message)])
+        return found
+
+
+class Documents:
+    """The documents of a schema; the ones used last are kept, by a hash of their text."""
+
+    def __init__(self, schema: GraphQLSchema, limits: Limits, *, introspection: bool = True, kept: int = 1024) -> None:
+        self._schema = schema
+        self._limits = limits
+        self._rules = _RULES if introspection else (*_RULES, NoSchemaIntrospectionCustomRule)
+        self._kept = kept
+        self._documents: OrderedDict[bytes, Document] = OrderedDict()
+
+    def get(self, text: str) -> Document:
+        """The document of a text.
+
+        Raises:
+            RequestError: it cannot be parsed, is not valid, or is over a limit.
+        """
+        key = hashlib.sha256(text.encode()).digest()
+        document = self._documents.get(key)
+        if document is None:
+            document = self._documents[key] = self._prepare(text)
+            if len(self._documents) > self._kept:
+                self._documents.popitem(last=False)
+        else:
+            self._documents.move_to_end(key)
+        return document
+
+    def _prepare(self, text: str) -> Document:
+        try:
+            node = parse(text, max_tokens=self._limits.tokens, allow_empty_selection_sets=False)
+        except GraphQLSyntaxError as error:
+            raise RequestError(Code.GRAPHQL_PARSE_FAILED, [error]) from error
+        operations = {
+            d.name.value if d.name else None: d for d in node.definitions if isinstance(d, OperationDefinitionNode)
+        }
+        fragments = {d.name.value: d for d in node.definitions if isinstance(d, FragmentDefinitionNode)}
+        check_shape(operations.values(), fragments, self._limits)
+        errors = validate(self._schema, node, self._rules, max_errors=_MAX_ERRORS, hide_suggestions=True)
+        if errors:
+            raise RequestError(Code.GRAPHQL_VALIDATION_FAILED, errors[:_MAX_ERRORS])
+        return Document(node, operations, fragments)
+
+
+def coerce_variables(
+    schema: GraphQLSchema, operation: OperationDefinitionNode, variables: dict[str, Any]
+) -> VariableValues:
+    """The variables of an operation as its types have them.
+
+    Raises:
+        RequestError: one of them does not fit.
+    """
+    values = get_variable_values(
+        schema, operation.variable_definitions or (), variables, max_errors=_MAX_ERRORS, hide_suggestions=True
+    )
+    if isinstance(values, list):
+        raise RequestError(Code.BAD_USER_INPUT, values)
+    return values
+
+
+def is_query(operation: OperationDefinitionNode) -> bool:
+    """Whether an operation only reads."""
+    return operation.operation is OperationType.QUERY

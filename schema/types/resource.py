@@ -1,0 +1,29 @@
+"""Resource: a host, address or app whose credentials were exposed."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import strawberry
+
+from schema import records
+from schema.batches import edge
+from schema.types.connection import Connection
+from schema.types.leak_list import leaks_of
+from schema.types.node import Node
+from schema.types.scalars import ResourceType
+
+if TYPE_CHECKING:
+    from schema.types.leak import Leak
+
+
+@strawberry.type(description="A host, address or app whose credentials were exposed.")
+class Resource(Node):
+    """A host, address or app whose credentials were exposed."""
+
+    resource: str
+    type: ResourceType
+    leaks: Connection[Annotated["Leak", strawberry.lazy("schema.types.leak")]] = edge(leaks_of(records.Kind.RESOURCE))
+
+    @classmethod
+    def is_type_of(cls, record: Any, _info: Any) -> bool:
+        """Whether a record is published as this type."""
+        return isinstance(record, records.Resource)

@@ -1,0 +1,29 @@
+"""User: an identity that appears in leaks."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import strawberry
+
+from schema import records
+from schema.batches import edge
+from schema.types.connection import Connection
+from schema.types.leak_list import leaks_of
+from schema.types.node import Node
+from schema.types.scalars import IdentityType
+
+if TYPE_CHECKING:
+    from schema.types.leak import Leak
+
+
+@strawberry.type(description="An identity that appears in leaks.")
+class User(Node):
+    """An identity that appears in leaks."""
+
+    identity: str
+    identity_type: IdentityType
+    leaks: Connection[Annotated["Leak", strawberry.lazy("schema.types.leak")]] = edge(leaks_of(records.Kind.USER))
+
+    @classmethod
+    def is_type_of(cls, record: Any, _info: Any) -> bool:
+        """Whether a record is published as this type."""
+        return isinstance(record, records.User)
