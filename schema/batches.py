@@ -16,7 +16,7 @@ from strawberry.types import Info
 from schema.loaders import Loaders
 from schema.pages import PageLimits
 from schema.scope import Caller, Scope
-from schema.store import Answer, Read, Store
+from schema.store import Answer, Read, Store, ask
 
 BATCH = "batch"
 """The key of a field's metadata that holds its batch resolver."""
@@ -112,7 +112,7 @@ async def _load(resolve: BatchResolver, root: Any, info: Info, arguments: dict[s
 
     async def load_all(parents: Sequence[Any]) -> Sequence[Any]:
         batch = resolve(parents, Call(request, branch, f"{parent_type}.{raw.field_name}"), **arguments)
-        answers = await request.store.read(branch.scope, batch.reads) if batch.reads else ()
+        answers = await request.store.run(ask(branch.scope, batch.reads)) if batch.reads else ()
         return batch.values(answers)
 
     return await request.loaders.load((parent_type, *steps), load_all, root)

@@ -2,11 +2,14 @@
 
 A read is a value. It names every parent at once, so the number of reads that an operation makes depends on its shape
 and never on the number of rows. There is no read without a scope.
+
+A read that selects nothing is answered with records. One that selects columns is answered with rows of just these, and
+one that selects a JSON object with the text of it, written by the store.
 """
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from schema.pages import Order, PageRequest
 from schema.records import Kind, LeakStatus, RiskLevelName
@@ -39,11 +42,64 @@ Parents: TypeAlias = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, slots=True)
+class Column:
+    """A stored column; an enum's value by its published name where `as_name` is set."""
+
+    name: str
+    as_name: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """A text that is the same for every row."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class JsonList:
+    """What a record is connected to, as a JSON object of the parts that are asked for.
+
+    Attributes:
+        pages: Which page; its parent is the record, so it names none.
+        parts: The object's members: `nodes`, `edges` or `total` with its key, or a text that is always the same.
+    """
+
+    pages: "Pages"
+    parts: "tuple[tuple[str, JsonListPart], ...]"
+
+
+@dataclass(frozen=True, slots=True)
+class JsonNodes:
+    """The records of a page as a JSON array; wrapped in an object each where they stand in edges."""
+
+    node: "JsonObject"
+    edge: "tuple[tuple[str, Literal | None], ...] | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class JsonTotal:
+    """How many records the whole list has."""
+
+
+@dataclass(frozen=True, slots=True)
+class JsonObject:
+    """A record as a JSON object: its members in order, each with its key."""
+
+    members: "tuple[tuple[str, Column | Literal | JsonObject | JsonList], ...]"
+
+
+JsonListPart: TypeAlias = JsonNodes | JsonTotal | Literal
+Selected: TypeAlias = Column | Literal | JsonObject | JsonList
+
+
+@dataclass(frozen=True, slots=True)
 class Lookup:
     """Records of a kind by id. Answer: one record for each id, in the order asked, None where none is visible."""
 
     kind: Kind
     ids: tuple[str, ...]
+    select: tuple[Selected, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +118,7 @@ class Pages:
     page: PageRequest
     order: Order
     filter: Filter = Filter()
+    select: tuple[Selected, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +136,28 @@ Answer: TypeAlias = Sequence[Any]
 """Records or None, pages, or numbers, as the read says."""
 
 
-class Store(Protocol):
-    """Answers batch reads within a scope."""
+T = TypeVar("T")
+Asked: TypeAlias = tuple[Scope, Read]
 
-    async def read(self, scope: Scope, reads: Sequence[Read]) -> Sequence[Answer]:
-        """One answer for each read, in order.
+Program: TypeAlias = Generator[Sequence[Asked], Sequence[Answer], T]
+"""Yields the reads of a level, is sent their answers, and returns what it made of them.
+
+It awaits nothing, so the store runs it where that is cheapest: next to the data.
+"""
+
+
+class Store(Protocol):
+    """Answers batch reads, each within a scope."""
+
+    async def run(self, program: Program[T]) -> T:
+        """Run a program of reads.
 
         Raises:
             Unavailable: the store does not answer just now.
         """
         ...
+
+
+def ask(scope: Scope, reads: Sequence[Read]) -> Program[Sequence[Answer]]:
+    """A program of one level: the answers to some reads."""
+    return (yield [(scope, read) for read in reads])

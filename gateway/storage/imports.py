@@ -85,12 +85,10 @@ class ImportStatements:
         (rows,) = yield [self._domains.bind(organization=organization)]
         return [Domain(*row) for row in rows]
 
-    def add_domains(self, organization: int, ids: dict[str, str]) -> Program[None]:
-        """Add domains, by name and id; a name that is taken is passed over."""
-        yield [
-            self._add_domain.bind(organization_number=organization, id=id_, name=name, archived_at=None)
-            for name, id_ in ids.items()
-        ]
+    def add_domains(self, organization: int, new: Sequence[Domain]) -> Program[None]:
+        """Add domains, whatever their numbers; one whose name is taken is passed over."""
+        rows = [(organization, domain.id, domain.name, domain.archived_at) for domain in new]
+        yield [_many(self._add_domain, rows)]
 
     def content_hashes(self, organization: int, ids: list[str]) -> Program[dict[str, int]]:
         """The content hash of each of the leaks that is stored."""

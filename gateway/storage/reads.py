@@ -4,14 +4,14 @@ A read's shape (its kinds, order, direction and the parts of its filter) decides
 values. So a shape is compiled once.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, assert_never
+from typing import Any, TypeVar, assert_never
 
 from sqlalchemy import BigInteger, ColumnElement, FromClause, Select, bindparam, func, literal_column, select
 from sqlalchemy.engine.interfaces import Dialect
 
+from gateway.storage import engine
 from gateway.storage.conditions import (
     filter_values,
     in_scope,
@@ -24,14 +24,16 @@ from gateway.storage.conditions import (
     visible_node,
     within,
 )
-from gateway.storage.engine import Engine, Program, Rows
+from gateway.storage.engine import Engine, Rows
 from gateway.storage.statements import SQLITE, Command, Statement, each, is_in
 from gateway.storage.tables import leaks, links, nodes
 from gateway.storage.types import Id
 from schema.pages import Order, PageRequest, cut
 from schema.records import RECORDS, Kind, Record, columns
 from schema.scope import Scope
-from schema.store import Answer, Counts, Lookup, Pages, Read
+from schema.store import Answer, Counts, Lookup, Pages, Program, Read
+
+T = TypeVar("T")
 
 _SHAPES_KEPT = 4096
 
@@ -42,14 +44,21 @@ class SQLStore:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    async def read(self, scope: Scope, reads: Sequence[Read]) -> Sequence[Answer]:
-        """One answer for each read, in order."""
-        return await self._engine.run(_read(scope, reads, self._engine.dialect))
+    async def run(self, program: Program[T]) -> T:
+        """Run a program of reads next to the data."""
+        return await self._engine.run(_in_statements(program, self._engine.dialect))
 
 
-def _read(scope: Scope, reads: Sequence[Read], dialect: Dialect) -> Program[Sequence[Answer]]:
-    rows = yield [command(scope, read, dialect) for read in reads]
-    return [answer(read, found) for read, found in zip(reads, rows, strict=True)]
+def _in_statements(program: Program[T], dialect: Dialect) -> engine.Program[T]:
+    """The same program in terms of statements and rows."""
+    try:
+        asked = next(program)
+        while True:
+            rows = yield [command(scope, read, dialect) for scope, read in asked]
+            asked = program.send([answer(read, found) for (_, read), found in zip(asked, rows, strict=True)])
+    except StopIteration as stop:
+        outcome: T = stop.value
+        return outcome
 
 
 def command(scope: Scope, read: Read, dialect: Dialect) -> Command:

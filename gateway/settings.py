@@ -1,0 +1,189 @@
+"""The settings: read once from `LEAKS_*` in the environment, and passed down."""
+
+import hmac
+import os
+import secrets as random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import platformdirs
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+PREFIX = "LEAKS_"
+MIN_SECRET_CHARACTERS = 32
+
+T = TypeVar("T")
+
+
+class SettingsError(Exception):
+    """A setting that cannot be used; the message names it and says what would be right."""
+
+
+def data_folder() -> Path:
+    """The user's data directory for the gateway."""
+    return platformdirs.user_data_path("leaks-gateway", appauthor=False)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Secrets:
+    """Keys derived from the installation's secret, one a purpose, so that none stands in for another."""
+
+    fingerprint: bytes
+    cursor: bytes
+    key: bytes
+
+    @classmethod
+    def derive(cls, secret: str) -> "Secrets":
+        """The keys of an installation (HMAC-SHA-256 of each purpose's name)."""
+        return cls(**{f.name: hmac.digest(secret.encode(), f.name.encode(), "sha256") for f in fields(cls)})
+
+
+def _setting(default: Any, parse: Callable[[str], Any], meaning: str) -> Any:
+    """A field that is a setting; its default is shown as a string in the documentation."""
+    metadata = {"parse": parse, "meaning": meaning}
+    if callable(default):
+        return field(default_factory=default, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def _text(value: str) -> str:
+    return value
+
+
+def _number(low: int, high: int) -> Callable[[str], int]:
+    def parse(value: str) -> int:
+        if not (value.isascii() and value.isdigit() and low <= int(value) <= high):
+            raise ValueError(f"a whole number from {low} to {high}")
+        return int(value)
+
+    return parse
+
+
+def _switch(value: str) -> bool:
+    words = {"1": True, "true": True, "on": True, "0": False, "false": False, "off": False}
+    if value.lower() not in words:
+        raise ValueError("true or false")
+    return words[value.lower()]
+
+
+def _origins(value: str) -> tuple[str, ...]:
+    origins = tuple(part.strip() for part in value.split(",") if part.strip())
+    if not all(origin.startswith(("http://", "https://")) for origin in origins):
+        raise ValueError("origins such as https://dashboard.example, separated by commas")
+    return origins
+
+
+def _level(value: str) -> str:
+    if value.lower() not in {"debug", "info", "warning", "error"}:
+        raise ValueError("debug, info, warning or error")
+    return value.lower()
+
+
+def _secret(value: str) -> str:
+    if len(value) < MIN_SECRET_CHARACTERS:
+        raise ValueError(f"at least {MIN_SECRET_CHARACTERS} characters")
+    return value
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Settings:
+    """How the gateway is set. Each field is the setting `LEAKS_` and its name in capitals."""
+
+    database_url: str = _setting(
+        lambda: f"sqlite:///{data_folder() / 'leaks.db'}",
+        _text,
+        "where the records are: `sqlite:///PATH` or `postgresql://USER:PASSWORD@HOST:PORT/NAME`",
+    )
+    secret: str = _setting(
+        "", _secret, "the installation's secret, which keys, cursors and fingerprints hang on; from the secret file"
+    )
+    secret_file: Path = _setting(
+        lambda: data_folder() / "secret", Path, "the file that holds the secret; made where there is none"
+    )
+    host: str = _setting("127.0.0.1", _text, "the address to serve on")
+    port: int = _setting(8000, _number(0, 65535), "the port to serve on")
+    workers: int = _setting(1, _number(1, 64), "processes that serve on the port together")
+    log_level: str = _setting("info", _level, "what is logged: `debug`, `info`, `warning` or `error`")
+    cors_origins: tuple[str, ...] = _setting((), _origins, "origins whose pages may call, separated by commas")
+    introspection: bool = _setting(True, _switch, "whether the schema may be asked for")
+    max_request_bytes: int = _setting(131_072, _number(1024, 2**30), "the longest body of an operation")
+    max_tokens: int = _setting(2000, _number(10, 10**6), "the most lexical tokens of a document")
+    max_depth: int = _setting(15, _number(1, 100), "the most fields inside fields")
+    max_aliases: int = _setting(30, _number(0, 10**6), "the most aliases of an operation")
+    max_nodes: int = _setting(100_000, _number(1, 10**9), "the most nodes that an operation can return")
+    readers: int = _setting(2, _number(1, 64), "connections that read, with SQLite")
+    pool_size: int = _setting(10, _number(1, 1000), "connections at the most, with PostgreSQL")
+
+    def __repr__(self) -> str:
+        """Name no value: the secret and a database's password are among them."""
+        return "Settings(…)"
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
+        """The settings of an environment.
+
+        Raises:
+            SettingsError: one of them cannot be read.
+        """
+        given: dict[str, Any] = {}
+        for setting in fields(cls):
+            name = PREFIX + setting.name.upper()
+            if environment.get(name):
+                given[setting.name] = _parse(name, environment[name], setting.metadata["parse"])
+        return cls(**given)
+
+    @property
+    def secrets(self) -> Secrets:
+        """The keys derived from the secret, which is made on first need.
+
+        Raises:
+            SettingsError: the secret file cannot be read or written.
+        """
+        return Secrets.derive(self.secret or _read_or_make_secret(self.secret_file))
+
+    @property
+    def shown_database_url(self) -> str:
+        """Where the records are, without the password."""
+        try:
+            return make_url(self.database_url).render_as_string(hide_password=True)
+        except ArgumentError:
+            return "(unreadable)"
+
+
+def _parse(name: str, value: str, parse: Callable[[str], Any]) -> Any:
+    try:
+        return parse(value)
+    except ValueError as error:
+        raise SettingsError(f"Invalid {name}. Valid: {error}.") from None
+
+
+def _read_or_make_secret(path: Path) -> str:
+    """The secret in a file that only its owner may read."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_secret(path)
+        secret = path.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"The secret file {path} cannot be used: {error}.") from error
+    if len(secret) < MIN_SECRET_CHARACTERS:
+        raise SettingsError(f"The secret in {path} is too short. Valid: at least {MIN_SECRET_CHARACTERS} characters.")
+    return secret
+
+
+def _make_secret(path: Path) -> None:
+    """Make the file whole or not at all, whoever else is making it just now."""
+    if path.exists():
+        return
+    draft = path.with_name(f".{path.name}-{os.getpid()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(random.token_urlsafe(48) + "\n")
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()

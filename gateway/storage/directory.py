@@ -1,0 +1,313 @@
+"""Organizations, their domains and their keys: what administrators change, and what each request asks for first."""
+
+import unicodedata
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+from uuid import uuid4
+
+import orjson
+from sqlalchemy import FromClause, Select, Text, bindparam, exists, func, insert, or_, select, update
+from sqlalchemy.engine.interfaces import Dialect
+from sqlalchemy.sql.base import Executable
+
+from gateway.storage.engine import Engine, Rows, fetch
+from gateway.storage.statements import SQLITE, Statement
+from gateway.storage.tables import domains, key_domains, keys, organizations
+from gateway.storage.types import Instant
+from schema.errors import BadUserInput, NotFound
+from schema.records import Domain, Organization
+from schema.scope import Caller, KeyScope, canonical_uuid
+
+MAX_NAME = 255
+
+
+@dataclass(frozen=True, slots=True)
+class StoredKey:
+    """A key as a request needs it: what it must match, and the caller that it makes."""
+
+    hash: str
+    revoked_at: str | None
+    expires_at: str | None
+    caller: Caller
+
+
+@dataclass(frozen=True, slots=True)
+class ListedKey:
+    """A key as administrators see it."""
+
+    id: str
+    organization: str
+    name: str
+    scopes: str
+    domains: int | None
+    created_at: str
+    expires_at: str | None
+    revoked_at: str | None
+
+
+# ---------------------------------------------------------- what requests ask
+
+
+async def find_key(engine: Engine, key_id: str) -> StoredKey | None:
+    """The key with an id, its organization and the domains it may see, in one statement."""
+    (rows,) = await engine.run(fetch(_key_statement(engine.dialect).bind(key_id=key_id)))
+    return _stored_key(rows[0]) if rows else None
+
+
+@lru_cache
+def _key_statement(dialect: Dialect) -> Statement:
+    may_see = exists().where(key_domains.c.key_id == keys.c.id, key_domains.c.domain_number == domains.c.number)
+    seen = (
+        select(_rows_as_json(dialect, domains))
+        .where(domains.c.organization_number == keys.c.organization_number, or_(~keys.c.restricted, may_see))
+        .correlate(keys)
+        .scalar_subquery()
+    )
+    key = keys.c
+    columns = (key.id, key.name, key.scopes, key.restricted, key.hash, key.revoked_at, key.expires_at)
+    found = (
+        select(*columns, organizations.c.number, organizations.c.id, organizations.c.name, seen)
+        .join(organizations, organizations.c.number == keys.c.organization_number)
+        .where(keys.c.id == bindparam("key_id", type_=keys.c.id.type))
+    )
+    return Statement(found, dialect)
+
+
+def _rows_as_json(dialect: Dialect, table: FromClause) -> Any:
+    """The domains as one JSON text: an array of number, id, name and when it was archived, each."""
+    archived_at = Instant().column_expression(table.c.archived_at)
+    parts = (table.c.number, table.c.id, table.c.name, archived_at)
+    if dialect is SQLITE:
+        return func.json_group_array(func.json_array(*parts))
+    return func.json_agg(func.json_build_array(*parts)).cast(Text)
+
+
+def _stored_key(row: Sequence[Any]) -> StoredKey:
+    key_id, name, scopes, restricted, hash_, revoked_at, expires_at, number, organization_id, title, seen = row
+    caller = Caller(
+        key_id=key_id,
+        key_name=name,
+        key_scopes=frozenset(KeyScope(scope) for scope in scopes.split()),
+        expires_at=expires_at,
+        restricted=bool(restricted),
+        organization=Organization(number, organization_id, title),
+        domains=tuple(sorted((Domain(*parts) for parts in orjson.loads(seen or "[]")), key=lambda d: d.name)),
+    )
+    return StoredKey(hash_, revoked_at, expires_at, caller)
+
+
+# ------------------------------------------------------------- organizations
+
+
+async def add_organization(engine: Engine, name: str) -> Organization:
+    """Add an organization.
+
+    Raises:
+        BadUserInput: the name cannot be taken, or is taken.
+    """
+    name = checked_name(name, "organization")
+    if await _rows(engine, _organizations().where(organizations.c.name == bindparam("name")), name=name):
+        raise BadUserInput(f'There is an organization "{name}" already.')
+    await _write(
+        engine, insert(organizations).values(id=bindparam("id"), name=bindparam("name")), id=_new_id(), name=name
+    )
+    return await find_organization(engine, name)
+
+
+async def list_organizations(engine: Engine) -> list[Organization]:
+    """All organizations, by name."""
+    return [Organization(*row) for row in await _rows(engine, _organizations().order_by(organizations.c.name))]
+
+
+async def find_organization(engine: Engine, name_or_id: str) -> Organization:
+    """The organization by its name or id.
+
+    Raises:
+        NotFound: there is none.
+    """
+    for organization in await list_organizations(engine):
+        if name_or_id.strip() == organization.name or canonical_uuid(name_or_id) == organization.id:
+            return organization
+    raise NotFound(f'There is no organization "{name_or_id}". See: organizations list.')
+
+
+def _organizations() -> Select[Any]:
+    return select(organizations.c.number, organizations.c.id, organizations.c.name)
+
+
+# -------------------------------------------------------------------- domains
+
+
+async def add_domain(engine: Engine, organization: Organization, name: str) -> Domain:
+    """Add a domain to an organization; its name is kept in lower case.
+
+    Raises:
+        BadUserInput: the name cannot be taken, or is taken.
+    """
+    name = checked_name(name, "domain").lower()
+    if any(domain.name == name for domain in await list_domains(engine, organization)):
+        raise BadUserInput(f'There is a domain "{name}" already.')
+    values = {"organization_number": organization.number, "id": _new_id(), "name": name, "archived_at": None}
+    await _write(engine, insert(domains).values({column: bindparam(column) for column in values}), **values)
+    return await find_domain(engine, organization, name)
+
+
+async def list_domains(engine: Engine, organization: Organization) -> list[Domain]:
+    """The domains of an organization by name, archived ones included."""
+    found = (
+        select(domains.c.number, domains.c.id, domains.c.name, domains.c.archived_at)
+        .where(domains.c.organization_number == bindparam("organization"))
+        .order_by(domains.c.name)
+    )
+    return [Domain(*row) for row in await _rows(engine, found, organization=organization.number)]
+
+
+async def find_domain(engine: Engine, organization: Organization, name_or_id: str) -> Domain:
+    """The domain of an organization by its name or id.
+
+    Raises:
+        NotFound: there is none.
+    """
+    for domain in await list_domains(engine, organization):
+        if name_or_id.strip().lower() == domain.name or canonical_uuid(name_or_id) == domain.id:
+            return domain
+    raise NotFound(f'{organization.name} has no domain "{name_or_id}". See: domains list.')
+
+
+async def archive_domain(engine: Engine, organization: Organization, name_or_id: str, at: str) -> Domain:
+    """Archive a domain: its leaks are in scope only where it is named.
+
+    Raises:
+        NotFound: there is none.
+    """
+    return await _set_archived_at(engine, organization, name_or_id, at)
+
+
+async def restore_domain(engine: Engine, organization: Organization, name_or_id: str) -> Domain:
+    """Undo the archiving of a domain.
+
+    Raises:
+        NotFound: there is none.
+    """
+    return await _set_archived_at(engine, organization, name_or_id, None)
+
+
+async def _set_archived_at(engine: Engine, organization: Organization, name_or_id: str, at: str | None) -> Domain:
+    domain = await find_domain(engine, organization, name_or_id)
+    change = update(domains).where(domains.c.number == bindparam("domain")).values(archived_at=bindparam("at"))
+    await _write(engine, change, domain=domain.number, at=at)
+    return await find_domain(engine, organization, domain.id)
+
+
+# ----------------------------------------------------------------------- keys
+
+
+async def add_key(
+    engine: Engine,
+    organization: Organization,
+    *,
+    key_id: str,
+    name: str,
+    hash_: str,
+    scopes: Collection[KeyScope],
+    domain_numbers: Collection[int] | None,
+    created_at: str,
+    expires_at: str | None,
+) -> None:
+    """Keep a new key; `domain_numbers` of None lets it see every domain."""
+    values = {
+        "id": key_id,
+        "organization_number": organization.number,
+        "name": checked_name(name, "key"),
+        "hash": hash_,
+        "scopes": " ".join(sorted(scopes)),
+        "restricted": domain_numbers is not None,
+        "created_at": created_at,
+        "expires_at": expires_at,
+        "revoked_at": None,
+    }
+    rows = [{"key_id": key_id, "domain_number": number} for number in sorted(domain_numbers or ())]
+    adding = Statement(insert(keys).values({column: bindparam(column) for column in values}), engine.dialect)
+    limiting = Statement(insert(key_domains), engine.dialect)
+    async with engine.transaction() as transaction:
+        await transaction.run(fetch(adding.bind(**values)))
+        if rows:
+            await transaction.run(fetch(limiting.bind_many(rows)))
+
+
+async def list_keys(engine: Engine, organization: Organization | None = None) -> list[ListedKey]:
+    """The keys of one organization or of all, oldest first."""
+    limited = (
+        select(func.count()).where(key_domains.c.key_id == keys.c.id).correlate(keys).scalar_subquery().label("limited")
+    )
+    found = (
+        select(
+            keys.c.id,
+            organizations.c.name,
+            keys.c.name,
+            keys.c.scopes,
+            keys.c.restricted,
+            limited,
+            keys.c.created_at,
+            keys.c.expires_at,
+            keys.c.revoked_at,
+        )
+        .join(organizations, organizations.c.number == keys.c.organization_number)
+        .order_by(keys.c.created_at, keys.c.id)
+    )
+    values: dict[str, Any] = {}
+    if organization is not None:
+        found = found.where(keys.c.organization_number == bindparam("organization"))
+        values["organization"] = organization.number
+    return [
+        ListedKey(id_, title, name, scopes, count if restricted else None, created_at, expires_at, revoked_at)
+        for id_, title, name, scopes, restricted, count, created_at, expires_at, revoked_at in await _rows(
+            engine, found, **values
+        )
+    ]
+
+
+async def revoke_key(engine: Engine, key_id: str, at: str) -> None:
+    """Revoke a key; one that is revoked already stays so since when it was.
+
+    Raises:
+        NotFound: there is none with this id.
+    """
+    canonical = canonical_uuid(key_id)
+    found = {key.id: key for key in await list_keys(engine)}
+    if canonical is None or canonical not in found:
+        raise NotFound(f'There is no key "{key_id}". See: keys list.')
+    if found[canonical].revoked_at is None:
+        change = update(keys).where(keys.c.id == bindparam("key")).values(revoked_at=bindparam("at"))
+        await _write(engine, change, key=canonical, at=at)
+
+
+# --------------------------------------------------------------------- shared
+
+
+def checked_name(name: str, what: str) -> str:
+    """A name without white space around it.
+
+    Raises:
+        BadUserInput: it is empty, too long, or holds a control character.
+    """
+    trimmed = name.strip()
+    if not 1 <= len(trimmed) <= MAX_NAME or any(unicodedata.category(c) in {"Cc", "Cs"} for c in trimmed):
+        raise BadUserInput(f"Invalid {what} name. Valid: 1 to {MAX_NAME} characters, none of them a control character.")
+    return trimmed
+
+
+def _new_id() -> str:
+    return str(uuid4())
+
+
+async def _rows(engine: Engine, statement: Executable, **values: Any) -> Rows:
+    (rows,) = await engine.run(fetch(Statement(statement, engine.dialect).bind(**values)))
+    return rows
+
+
+async def _write(engine: Engine, statement: Executable, **values: Any) -> None:
+    async with engine.transaction() as transaction:
+        await transaction.run(fetch(Statement(statement, engine.dialect).bind(**values)))
