@@ -78,7 +78,7 @@ def _domain_ids(values: Sequence[str]) -> list[str] | None:
 def _response(request: Request, result: Result) -> Response:
     if result.errors:
         return _failure(result)
-    leak = result.data and result.data["leak"]
+    leak = orjson.loads(orjson.dumps(result.data))["leak"]
     if leak is None:
         raise NotFound("No leak with this id is visible.")
     body = orjson.dumps({"data": _contract_leak(leak)})

@@ -21,6 +21,12 @@ from schema.store import Answer, Read, Store, ask
 BATCH = "batch"
 """The key of a field's metadata that holds its batch resolver."""
 
+NEEDS = "needs"
+"""The key of a field's metadata that names the columns of its parents that the resolver reads."""
+
+SAME = "same"
+"""The key of a field's metadata that tells whether its object is made from the parent's own record."""
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -85,8 +91,14 @@ BatchResolver: TypeAlias = Callable[..., Batch]
 """Takes the parents, a `Call`, and the field's arguments by name."""
 
 
-def edge(resolve: BatchResolver) -> Any:
-    """A field that is resolved by batch; its arguments are those of the resolver behind the first two."""
+def edge(resolve: BatchResolver, *, needs: tuple[str, ...] = ("id",), same: bool = False) -> Any:
+    """A field that is resolved by batch; its arguments are those of the resolver behind the first two.
+
+    Args:
+        resolve: The batch resolver; what it raises hangs on its arguments alone.
+        needs: The columns of the parents that it reads.
+        same: Whether each value is the parent itself, published as another type.
+    """
 
     async def load(root: Any, info: Info, **arguments: Any) -> Any:
         return await _load(resolve, root, info, arguments)
@@ -95,7 +107,9 @@ def edge(resolve: BatchResolver) -> Any:
     own = list(inspect.signature(load).parameters.values())[:2]
     named = [_optional(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)) for parameter in parameters]
     load.__signature__ = inspect.Signature([*own, *named])  # type: ignore[attr-defined]
-    return strawberry.field(resolver=load, description=inspect.getdoc(resolve), metadata={BATCH: resolve})
+    return strawberry.field(
+        resolver=load, description=inspect.getdoc(resolve), metadata={BATCH: resolve, NEEDS: needs, SAME: same}
+    )
 
 
 def _optional(parameter: inspect.Parameter) -> inspect.Parameter:

@@ -1,4 +1,4 @@
-"""The port to the store: three kinds of batch read, and the protocol that answers them.
+"""The port to the store: the kinds of batch read, and the protocol that answers them.
 
 A read is a value. It names every parent at once, so the number of reads that an operation makes depends on its shape
 and never on the number of rows. There is no read without a scope.
@@ -131,7 +131,14 @@ class Counts:
     filter: Filter = Filter()
 
 
-Read: TypeAlias = Lookup | Pages | Counts
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The scope's own leaks as a JSON object. Answer: its text, as the only one."""
+
+    list: JsonList
+
+
+Read: TypeAlias = Lookup | Pages | Counts | Written
 Answer: TypeAlias = Sequence[Any]
 """Records or None, pages, or numbers, as the read says."""
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, FromClause, Select, bindparam, exists, func, select, tuple_
 from sqlalchemy.engine.interfaces import Dialect
 
-from gateway.storage.statements import SQLITE, is_in
+from gateway.storage.statements import SQLITE, is_in, unindexed
 from gateway.storage.tables import links, nodes
 from schema.pages import Order, PageRequest
 from schema.records import Kind
@@ -20,8 +20,11 @@ Condition = ColumnElement[bool]
 
 
 def in_scope(rows: FromClause, dialect: Dialect) -> Condition:
-    """Whether a row that carries an organization and a domain lies in the scope."""
-    return (rows.c.organization_number == bindparam("organization")) & is_in(dialect, rows.c.domain_number, "domains")
+    """Whether a row that carries an organization and a domain lies in the scope.
+
+    The domains tell which rows may be seen, never which index to read: that is for what was asked.
+    """
+    return of_organization(rows) & is_in(dialect, unindexed(rows.c.domain_number, dialect), "domains")
 
 
 def scope_values(scope: Scope) -> dict[str, Any]:
@@ -49,17 +52,17 @@ _NODE_FILTERS: Final = {
     "filename": (Kind.ENDPOINT, "filename"),
 }
 
-_LEAK_FILTERS: Final[dict[str, Callable[[FromClause, Dialect], Condition]]] = {
-    "status": lambda leak, dialect: is_in(dialect, leak.c.status, "status"),
-    "risk_level_name": lambda leak, dialect: is_in(dialect, leak.c.risk_level_name, "risk_level_name"),
-    "risk_level_min": lambda leak, _: leak.c.risk_level >= bindparam("risk_level_min"),
-    "risk_level_max": lambda leak, _: leak.c.risk_level <= bindparam("risk_level_max"),
-    "first_seen_since": lambda leak, _: leak.c.first_seen >= bindparam("first_seen_since"),
-    "first_seen_until": lambda leak, _: leak.c.first_seen < bindparam("first_seen_until"),
-    "added_at_since": lambda leak, _: leak.c.added_at >= bindparam("added_at_since"),
-    "added_at_until": lambda leak, _: leak.c.added_at < bindparam("added_at_until"),
-    "login": lambda leak, _: leak.c.login_folded == bindparam("login"),
-    "url_contains": lambda leak, dialect: _contains(leak.c.url, "url_contains", dialect),
+_LEAK_FILTERS: Final[dict[str, Callable[[FromClause, str, Dialect], Condition]]] = {
+    "status": lambda leak, name, dialect: is_in(dialect, leak.c.status, name),
+    "risk_level_name": lambda leak, name, dialect: is_in(dialect, leak.c.risk_level_name, name),
+    "risk_level_min": lambda leak, name, _: leak.c.risk_level >= bindparam(name),
+    "risk_level_max": lambda leak, name, _: leak.c.risk_level <= bindparam(name),
+    "first_seen_since": lambda leak, name, _: leak.c.first_seen >= bindparam(name),
+    "first_seen_until": lambda leak, name, _: _is_before(leak.c.first_seen, name),
+    "added_at_since": lambda leak, name, _: leak.c.added_at >= bindparam(name),
+    "added_at_until": lambda leak, name, _: _is_before(leak.c.added_at, name),
+    "login": lambda leak, name, _: leak.c.login_folded == bindparam(name),
+    "url_contains": lambda leak, name, dialect: _contains(leak.c.url, name, dialect),
 }
 
 
@@ -68,21 +71,23 @@ def parts(wanted: Filter) -> tuple[str, ...]:
     return tuple(name for name in Filter.__slots__ if getattr(wanted, name) is not None)
 
 
-def filter_values(wanted: Filter) -> dict[str, Any]:
-    """What the conditions of a filter bind."""
-    return {name: getattr(wanted, name) for name in parts(wanted)}
+def filter_values(wanted: Filter, at: str = "") -> dict[str, Any]:
+    """What the conditions of a filter bind; `at` tells the values of one read of a statement from another's."""
+    return {at + name: getattr(wanted, name) for name in parts(wanted)}
 
 
-def matches(leak: FromClause, wanted: tuple[str, ...], dialect: Dialect) -> list[Condition]:
+def matches(leak: FromClause, wanted: tuple[str, ...], dialect: Dialect, at: str = "") -> list[Condition]:
     """The conditions of a filter on a row of leaks."""
     return [
-        _connected_to(leak, *_NODE_FILTERS[part], part) if part in _NODE_FILTERS else _LEAK_FILTERS[part](leak, dialect)
+        _connected_to(leak, *_NODE_FILTERS[part], at + part)
+        if part in _NODE_FILTERS
+        else _LEAK_FILTERS[part](leak, at + part, dialect)
         for part in wanted
-    ] + [_is_dated(leak, part) for part in wanted if part in {"first_seen_until", "added_at_until"}]
+    ]
 
 
 def _connected_to(leak: FromClause, kind: Kind, column: str, name: str) -> Condition:
-    node, link = nodes[kind], links[kind].alias(f"{name}_link")
+    node, link = nodes[kind].alias(f"{name}_node"), links[kind].alias(f"{name}_link")
     connected: Select[Any] = (
         select(link.c.leak_id)
         .join(node, (node.c.organization_number == link.c.organization_number) & (node.c.id == link.c.node_id))
@@ -91,10 +96,9 @@ def _connected_to(leak: FromClause, kind: Kind, column: str, name: str) -> Condi
     return leak.c.id.in_(connected)
 
 
-def _is_dated(leak: FromClause, part: str) -> Condition:
+def _is_before(column: ColumnElement[Any], name: str) -> Condition:
     # No date counts as older than any, and still lies in no range.
-    column = leak.c[part.removesuffix("_until")]
-    return column > bindparam("no_date", None, type_=column.type)
+    return (column < bindparam(name)) & (column > bindparam("no_date", None, type_=column.type))
 
 
 def _contains(column: ColumnElement[Any], name: str, dialect: Dialect) -> Condition:
@@ -107,11 +111,13 @@ def _contains(column: ColumnElement[Any], name: str, dialect: Dialect) -> Condit
 # ------------------------------------------------------------------- pages
 
 
-def within(page: PageRequest, order: Order, value: ColumnElement[Any], row_id: ColumnElement[Any]) -> list[Condition]:
+def within(
+    page: PageRequest, order: Order, value: ColumnElement[Any], row_id: ColumnElement[Any], at: str = ""
+) -> list[Condition]:
     """The conditions that keep a read between a page's two places (keyset)."""
     place = tuple_(value, row_id)
     after, before = (
-        tuple_(bindparam(f"{end}_value", type_=value.type), bindparam(f"{end}_id", type_=row_id.type))
+        tuple_(bindparam(f"{at}{end}_value", type_=value.type), bindparam(f"{at}{end}_id", type_=row_id.type))
         for end in ("after", "before")
     )
     conditions = []
@@ -122,12 +128,12 @@ def within(page: PageRequest, order: Order, value: ColumnElement[Any], row_id: C
     return conditions
 
 
-def page_values(page: PageRequest) -> dict[str, Any]:
-    """What a page's bounds bind; one row more than its limit tells whether the list goes on."""
-    values: dict[str, Any] = {} if page.limit is None else {"limit": page.limit + 1}
+def page_values(page: PageRequest, at: str = "") -> dict[str, Any]:
+    """What a page's places bind."""
+    values = {}
     for end in ("after", "before"):
         if (key := getattr(page, end)) is not None:
-            values[f"{end}_value"], values[f"{end}_id"] = key
+            values[f"{at}{end}_value"], values[f"{at}{end}_id"] = key
     return values
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, TypeAlias
 
-from sqlalchemy import Table, bindparam, delete, insert, select, update
+from sqlalchemy import Table, bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import Dialect
 
@@ -135,10 +135,10 @@ def _insert_domain(dialect: Dialect) -> Any:
 
 def _put_leak(dialect: Dialect) -> Any:
     statement = _upsert(leaks, dialect)
-    return statement.on_conflict_do_update(
-        index_elements=[leaks.c.organization_number, leaks.c.id],
-        set_={column.name: statement.excluded[column.name] for column in leaks.c if column.name not in _KEPT},
-    )
+    given = {column.name: statement.excluded[column.name] for column in leaks.c if column.name not in _KEPT}
+    # A password that is masked by now says nothing against the one that was known.
+    given["fingerprint"] = func.coalesce(statement.excluded.fingerprint, leaks.c.fingerprint)
+    return statement.on_conflict_do_update(index_elements=[leaks.c.organization_number, leaks.c.id], set_=given)
 
 
 def _put_node(kind: Kind, dialect: Dialect) -> Any:

@@ -1,11 +1,10 @@
 """From the reads of the port to statements, and from rows to answers.
 
-A read's shape (its kinds, order, direction and the parts of its filter) decides its SQL; ids, bounds and the scope are
-values. So a shape is compiled once.
+A read's shape (its kinds, order, direction, the parts of its filter, what it selects) decides its SQL; ids, sizes,
+places and the scope are values. So a shape is compiled once.
 """
 
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, assert_never
 
 from sqlalchemy import BigInteger, ColumnElement, FromClause, Select, bindparam, func, literal_column, select
@@ -15,27 +14,28 @@ from gateway.storage import engine
 from gateway.storage.conditions import (
     filter_values,
     in_scope,
-    matches,
     of_organization,
     ordering,
     page_values,
     parts,
     scope_values,
     visible_node,
-    within,
 )
 from gateway.storage.engine import Engine, Rows
+from gateway.storage.json_text import JsonText, json_values, shape_of
+from gateway.storage.pages import PageShape, count_of, ids_of_page, rows_of_page
 from gateway.storage.statements import SQLITE, Command, Statement, each, is_in
-from gateway.storage.tables import leaks, links, nodes
+from gateway.storage.tables import leaks, nodes
 from gateway.storage.types import Id
-from schema.pages import Order, PageRequest, cut
-from schema.records import RECORDS, Kind, Record, columns
+from schema.kept import Kept
+from schema.pages import cut
+from schema.records import RECORDS, Kind, columns
 from schema.scope import Scope
-from schema.store import Answer, Counts, Lookup, Pages, Program, Read
+from schema.store import Answer, Column, Counts, Lookup, Pages, Program, Read, Selected, Written
 
 T = TypeVar("T")
 
-_SHAPES_KEPT = 4096
+_STATEMENTS_KEPT = 1024
 
 
 class SQLStore:
@@ -43,228 +43,171 @@ class SQLStore:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._statements = Statements(engine.dialect)
 
     async def run(self, program: Program[T]) -> T:
         """Run a program of reads next to the data."""
-        return await self._engine.run(_in_statements(program, self._engine.dialect))
+        return await self._engine.run(self._in_statements(program))
+
+    def _in_statements(self, program: Program[T]) -> engine.Program[T]:
+        """The same program in terms of statements and rows."""
+        try:
+            asked = next(program)
+            while True:
+                rows = yield [self._statements.command(scope, read) for scope, read in asked]
+                asked = program.send([answer(read, found) for (_, read), found in zip(asked, rows, strict=True)])
+        except StopIteration as stop:
+            outcome: T = stop.value
+            return outcome
 
 
-def _in_statements(program: Program[T], dialect: Dialect) -> engine.Program[T]:
-    """The same program in terms of statements and rows."""
-    try:
-        asked = next(program)
-        while True:
-            rows = yield [command(scope, read, dialect) for scope, read in asked]
-            asked = program.send([answer(read, found) for (_, read), found in zip(asked, rows, strict=True)])
-    except StopIteration as stop:
-        outcome: T = stop.value
-        return outcome
+class Statements:
+    """The statements of reads, for one engine; those used last are kept."""
 
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self._kept: Kept[Any, Statement] = Kept(_STATEMENTS_KEPT)
 
-def command(scope: Scope, read: Read, dialect: Dialect) -> Command:
-    """The statement of a read, with its values."""
-    values = scope_values(scope)
-    match read:
-        case Lookup():
-            return _lookup(read.kind, dialect).bind(**values, ids=read.ids)
-        case Counts():
-            statement = _counts(read.kind, read.via, parts(read.filter), dialect)
-            return statement.bind(**values, parents=read.parents, **filter_values(read.filter))
-        case Pages():
-            statement = _pages(_Shape.of(read), dialect)
-            bounds = page_values(read.page)
-            return statement.bind(**values, parents=read.parents, **filter_values(read.filter), **bounds)
-    assert_never(read)
+    def command(self, scope: Scope, read: Read) -> Command:
+        """The statement of a read, with its values."""
+        values = scope_values(scope)
+        match read:
+            case Lookup():
+                statement = self._statement((read.kind, _shape(read.select)), _lookup, read)
+                return statement.bind(**values, ids=read.ids, **json_values(read.select or ()))
+            case Counts():
+                statement = self._statement((read.kind, read.via, parts(read.filter)), _counts, read)
+                return statement.bind(**values, parents=read.parents, **filter_values(read.filter))
+            case Pages():
+                statement = self._statement((PageShape.of(read), _shape(read.select)), _pages, read)
+                return statement.bind(**values, **_page_values(read), **json_values(read.select or ()))
+            case Written():
+                statement = self._statement((None, shape_of((read.list,))), _written, read)
+                return statement.bind(**values, **json_values((read.list,)))
+        assert_never(read)
+
+    def _statement(self, key: Any, build: Callable[[Any, Dialect], Select[Any]], read: Read) -> Statement:
+        return self._kept.get(key, lambda: Statement(build(read, self._dialect), self._dialect))
 
 
 def answer(read: Read, rows: Rows) -> Answer:
-    """The answer to a read, from its rows: each begins with the position of its parent, if it has parents."""
-    record = RECORDS[read.kind]
+    """The answer to a read, from its rows: each begins with its id, or with the position of its parent."""
     match read:
         case Lookup():
-            found: dict[str, Record] = {row[0]: record(*row) for row in rows}
+            make = _maker(read.kind, read.select)
+            found = {row[0]: make(row[1:]) for row in rows}
             return [found.get(id_) for id_ in read.ids]
         case Counts():
             return [row[1] for row in rows]
         case Pages():
-            by_parent: list[list[Record]] = [[] for _ in read.parents]
-            for position, *values in rows:
-                by_parent[position].append(record(*values))
+            make = _maker(read.kind, read.select)
+            by_parent: list[list[Any]] = [[] for _ in read.parents]
+            for row in rows:
+                by_parent[row[0]].append(make(row[1:]))
             return [cut(found, read.page) for found in by_parent]
+        case Written():
+            return [rows[0][0]]
     assert_never(read)
 
 
-@dataclass(frozen=True, slots=True)
-class _Shape:
-    """What decides the text of a page's statement."""
-
-    kind: Kind
-    via: Kind | None
-    order: Order
-    page: PageRequest
-    filter: tuple[str, ...]
-
-    @classmethod
-    def of(cls, read: Pages) -> "_Shape":
-        page = read.page
-        bounds = PageRequest(
-            None if page.limit is None else 0, page.backward, page.after and ("", ""), page.before and ("", "")
-        )
-        return cls(read.kind, read.via, read.order, bounds, parts(read.filter))
+def _maker(kind: Kind, selected: Sequence[Selected] | None) -> Callable[[Sequence[Any]], Any]:
+    """What becomes of a row: a record, where nothing is selected of it."""
+    if selected is not None:
+        return _as_it_is
+    record = RECORDS[kind]
+    return lambda values: record(*values)
 
 
-@lru_cache(_SHAPES_KEPT)
-def _lookup(kind: Kind, dialect: Dialect) -> Statement:
-    table = _table(kind)
-    visible = in_scope(table, dialect) if kind is Kind.LEAK else visible_node(table, kind, dialect)
-    return Statement(_select(kind, table).where(visible, is_in(dialect, table.c.id, "ids")), dialect)
+def _as_it_is(row: Sequence[Any]) -> Sequence[Any]:
+    return row
 
 
-@lru_cache(_SHAPES_KEPT)
-def _counts(kind: Kind, via: Kind | None, wanted: tuple[str, ...], dialect: Dialect) -> Statement:
-    if via is None:
-        visible = [in_scope(leaks, dialect), *matches(leaks, wanted, dialect)]
-        return Statement(select(literal_column("0"), func.count()).select_from(leaks).where(*visible), dialect)
-    parents, position, parent = _parents(via, dialect)
-    source = _Source.of(kind, via)
-    conditions = [source.parent == parent, in_scope(source.rows, dialect)]
-    counted: Select[Any] = select(func.count()).select_from(source.rows)
-    if wanted:
-        counted = counted.join(leaks, source.is_leak(leaks)) if source.rows is not leaks else counted
-        conditions += matches(leaks, wanted, dialect)
-    return Statement(
-        select(position, counted.where(*conditions).scalar_subquery().correlate(parents)).select_from(parents), dialect
-    )
+def _shape(selected: Sequence[Selected] | None) -> Any:
+    return None if selected is None else shape_of(selected)
 
 
-@lru_cache(_SHAPES_KEPT)
-def _pages(shape: _Shape, dialect: Dialect) -> Statement:
-    if shape.via is None:
-        return Statement(_leaks_of_scope(shape, dialect), dialect)
-    if shape.kind is Kind.LEAK:
-        build = _leaks_of_parents_sqlite if dialect is SQLITE else _leaks_of_parents_postgresql
-        return Statement(build(shape, dialect), dialect)
-    return Statement(_nodes_of_leaks(shape, dialect), dialect)
+def _page_values(read: Pages) -> dict[str, Any]:
+    """What a page binds; one row more than its limit tells whether the list goes on."""
+    values = page_values(read.page) | filter_values(read.filter)
+    if read.page.limit is not None:
+        values["limit"] = read.page.limit + 1
+    return values if read.via is None else values | {"parents": read.parents}
 
 
-def _leaks_of_scope(shape: _Shape, dialect: Dialect) -> Select[Any]:
-    value = leaks.c[shape.order.column]
-    found = (
-        _select(Kind.LEAK, leaks, literal_column("0"))
-        .where(in_scope(leaks, dialect), *matches(leaks, shape.filter, dialect))
-        .where(*within(shape.page, shape.order, value, leaks.c.id))
-        .order_by(*ordering(shape.page, shape.order, value, leaks.c.id))
-    )
-    return _limited(found, shape.page)
+# -------------------------------------------------------------- statements
 
 
-def _leaks_of_parents_sqlite(shape: _Shape, dialect: Dialect) -> Select[Any]:
-    """For each parent its page of ids, from one index; then the leaks by id."""
-    parents, position, parent = _parents(shape.via, dialect)
-    page = _page_of_parent(shape, parent, dialect).correlate(parents)
+def _lookup(read: Lookup, dialect: Dialect) -> Select[Any]:
+    row = leaks if read.kind is Kind.LEAK else nodes[read.kind]
+    visible = in_scope(row, dialect) if read.kind is Kind.LEAK else visible_node(row, read.kind, dialect)
+    return _selected(read, row, row.c.id, dialect).where(visible, is_in(dialect, row.c.id, "ids"))
+
+
+def _counts(read: Counts, dialect: Dialect) -> Select[Any]:
+    if read.via is None:
+        return select(literal_column("0"), count_of(read, None, dialect).scalar_subquery())
+    parents, position, parent = _parents(read.via, dialect)
+    return select(position, count_of(read, parent, dialect).scalar_subquery()).select_from(parents)
+
+
+def _written(read: Written, dialect: Dialect) -> Select[Any]:
+    return select(JsonText(dialect).written(read.list))
+
+
+def _pages(read: Pages, dialect: Dialect) -> Select[Any]:
+    shape = PageShape.of(read)
+    if read.via is None:
+        rows = rows_of_page(shape, None, dialect).subquery("page")
+        return _in_order(_selected(read, rows, literal_column("0"), dialect), shape, rows)
+    if read.kind is not Kind.LEAK:
+        return _nodes_of_leaks(read, shape, dialect)
+    return _leaks_of_parents(read, shape, dialect)
+
+
+def _leaks_of_parents(read: Pages, shape: PageShape, dialect: Dialect) -> Select[Any]:
+    """For each parent the ids of its page, from one index; then the leaks by id."""
+    parents, position, parent = _parents(read.via, dialect)
+    ids = ids_of_page(shape, parent, dialect)
     shown = leaks.alias("shown")
-    value = shown.c[shape.order.column]
-    return (
-        _select(Kind.LEAK, shown, position)
-        .select_from(parents.join(shown, of_organization(shown) & shown.c.id.in_(page)))
-        .order_by(position, *ordering(shape.page, shape.order, value, shown.c.id))
-    )
+    if dialect is SQLITE:
+        page: FromClause = parents.join(shown, of_organization(shown) & shown.c.id.in_(ids.correlate(parents)))
+    else:
+        lateral = ids.lateral("page")
+        is_shown = of_organization(shown) & (shown.c.id == lateral.c[0])
+        page = parents.join(lateral, literal_column("true")).join(shown, is_shown)
+    return _in_order(_selected(read, shown, position, dialect).select_from(page), shape, shown, position)
 
 
-def _leaks_of_parents_postgresql(shape: _Shape, dialect: Dialect) -> Select[Any]:
-    """For each parent its page of ids (LATERAL), from one index; then the leaks by id."""
-    parents, position, parent = _parents(shape.via, dialect)
-    page = _page_of_parent(shape, parent, dialect).lateral("page")
-    shown = leaks.alias("shown")
-    value = shown.c[shape.order.column]
-    return (
-        _select(Kind.LEAK, shown, position)
-        .select_from(parents.join(page, literal_column("true")).join(shown, shown.c.id == page.c[0]))
-        .where(of_organization(shown))
-        .order_by(position, *ordering(shape.page, shape.order, value, shown.c.id))
-    )
-
-
-def _page_of_parent(shape: _Shape, parent: ColumnElement[Any], dialect: Dialect) -> Select[Any]:
-    """The ids of one parent's page of leaks."""
-    source = _Source.of(shape.kind, shape.via)
-    value = source.rows.c[shape.order.column]
-    found = (
-        select(source.leak_id)
-        .where(source.parent == parent, in_scope(source.rows, dialect))
-        .where(*within(shape.page, shape.order, value, source.leak_id))
-        .order_by(*ordering(shape.page, shape.order, value, source.leak_id))
-    )
-    if shape.filter:
-        leak = leaks.alias("filtered")
-        found = found.join_from(source.rows, leak, source.is_leak(leak)).where(*matches(leak, shape.filter, dialect))
-    return _limited(found, shape.page)
-
-
-def _nodes_of_leaks(shape: _Shape, dialect: Dialect) -> Select[Any]:
+def _nodes_of_leaks(read: Pages, shape: PageShape, dialect: Dialect) -> Select[Any]:
     """The nodes of each leak, numbered in order, up to the limit."""
-    parents, position, parent = _parents(shape.via, dialect)
-    node, link = nodes[shape.kind], links[shape.kind]
-    value = node.c[shape.order.column]
-    order = ordering(shape.page, shape.order, value, node.c.id)
-    found = (
-        _select(shape.kind, node, position)
-        .select_from(
-            parents.join(link, link.c.leak_id == parent).join(
-                node, of_organization(node) & (node.c.id == link.c.node_id)
-            )
-        )
-        .where(in_scope(link, dialect), *within(shape.page, shape.order, value, node.c.id))
-    )
+    parents, position, parent = _parents(read.via, dialect)
+    unlimited = PageShape.of(read).without_limit()
+    rows = rows_of_page(unlimited, parent, dialect).order_by(None).add_columns(position).select_from(parents)
+    node = rows.subquery("node")
+    order = ordering(shape.page, shape.order, node.c[shape.order.column], node.c.id)
     if shape.page.limit is None:
-        return found.order_by(position, *order)
-    place = func.row_number().over(partition_by=position, order_by=order).label("place")
-    numbered = found.add_columns(place).subquery()
-    kept: Select[Any] = select(*list(numbered.c)[:-1]).where(numbered.c.place <= _limit())
-    return kept.order_by(numbered.c[0], numbered.c.place)
-
-
-@dataclass(frozen=True, slots=True)
-class _Source:
-    """The rows that tell which leaks a parent has, or which nodes a leak has: links, or the leaks of a domain."""
-
-    rows: FromClause
-    parent: ColumnElement[Any]
-    leak_id: ColumnElement[Any]
-
-    @classmethod
-    def of(cls, kind: Kind, via: Kind | None) -> "_Source":
-        if via is Kind.DOMAIN:
-            return cls(leaks, leaks.c.domain_number, leaks.c.id)
-        if via is Kind.LEAK:
-            link = links[kind]
-            return cls(link, link.c.leak_id, link.c.leak_id)
-        assert via is not None  # noqa: S101 - the scope's own leaks have no parent
-        link = links[via]
-        return cls(link, link.c.node_id, link.c.leak_id)
-
-    def is_leak(self, leak: FromClause) -> ColumnElement[bool]:
-        return of_organization(leak) & (leak.c.id == self.leak_id)
+        return _in_order(_selected(read, node, node.c.position, dialect), shape, node, node.c.position)
+    place = func.row_number().over(partition_by=node.c.position, order_by=order).label("place")
+    page = select(*node.c, place).subquery("page")
+    found = _selected(read, page, page.c.position, dialect).where(
+        page.c.place <= bindparam("limit", type_=BigInteger())
+    )
+    return found.order_by(page.c.position, page.c.place)
 
 
 def _parents(via: Kind | None, dialect: Dialect) -> tuple[FromClause, ColumnElement[Any], ColumnElement[Any]]:
-    """The parents as rows: with the position of each, from 0, and its id."""
+    """The parents as rows, the position of each, from 0, and its id or number."""
     parents = each(dialect, "parents", BigInteger() if via is Kind.DOMAIN else Id())
     position = parents.c.key if dialect is SQLITE else parents.c.key - literal_column("1")
     return parents, position.label("position"), parents.c.value
 
 
-def _table(kind: Kind) -> FromClause:
-    return leaks if kind is Kind.LEAK else nodes[kind]
+def _selected(read: Lookup | Pages, row: FromClause, first: ColumnElement[Any], dialect: Dialect) -> Select[Any]:
+    """What a read selects of a row, behind the row's id or its parent's position."""
+    wanted = read.select if read.select is not None else tuple(Column(name) for name in columns(read.kind))
+    text = JsonText(dialect)
+    return select(first, *(text.selected(one, row) for one in wanted))
 
 
-def _select(kind: Kind, table: FromClause, *first: ColumnElement[Any]) -> Select[Any]:
-    return select(*first, *(table.c[name] for name in columns(kind)))
-
-
-def _limited(found: Select[Any], page: PageRequest) -> Select[Any]:
-    return found if page.limit is None else found.limit(_limit())
-
-
-def _limit() -> ColumnElement[int]:
-    return bindparam("limit", type_=BigInteger())
+def _in_order(found: Select[Any], shape: PageShape, row: FromClause, *first: ColumnElement[Any]) -> Select[Any]:
+    return found.order_by(*first, *ordering(shape.page, shape.order, row.c[shape.order.column], row.c.id))

@@ -9,14 +9,16 @@ import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import aiosqlite
 from databases import Database
 
 from gateway.storage.engine import DatabaseError, Program, Rows, Transaction
 from gateway.storage.statements import SQLITE, Command
 from schema.errors import Unavailable
+
+if TYPE_CHECKING:
+    import aiosqlite
 
 T = TypeVar("T")
 
@@ -173,10 +175,8 @@ class SQLiteEngine:
         async with self._writing:
             held = await self._writer()
             try:
+                # Whoever is cancelled while this waits has a transaction open all the same.
                 await held.call(sqlite3.Connection.execute, "BEGIN IMMEDIATE")
-            except sqlite3.OperationalError as error:
-                raise Unavailable(f"The database cannot be written to: {error}.") from error
-            try:
                 yield _Writer(held)
                 await held.call(_commit)
             except BaseException as error:

@@ -10,6 +10,8 @@ from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.sql.base import Executable
+from sqlalchemy.sql.elements import UnaryExpression
+from sqlalchemy.sql.operators import custom_op
 from sqlalchemy.sql.selectable import TableValuedAlias
 from sqlalchemy.types import Text, TypeEngine
 
@@ -74,3 +76,10 @@ def is_in(dialect: Dialect, column: ColumnElement[Any], name: str) -> ColumnElem
         return column.in_(from_list.select())
     listed: BindParameter[Any] = bindparam(name, type_=ARRAY(column.type))
     return column == func.any(listed)
+
+
+def unindexed(column: ColumnElement[Any], dialect: Dialect) -> ColumnElement[Any]:
+    """A column that SQLite may not choose an index for (https://www.sqlite.org/optoverview.html, 6.1: unary plus)."""
+    if dialect is SQLITE:
+        return UnaryExpression(column, operator=custom_op("+"), type_=column.type)
+    return column

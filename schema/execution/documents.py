@@ -1,7 +1,6 @@
 """A document, parsed and validated once and kept; and the operation in it that a request means."""
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
@@ -22,8 +21,12 @@ from graphql.validation import NoSchemaIntrospectionCustomRule, recommended_rule
 
 from schema.errors import Code
 from schema.execution.limits import Limits, check_shape
+from schema.execution.plan import Plan
+from schema.execution.planning import Declined, steering_variables
+from schema.kept import Kept
 
 _MAX_ERRORS = 5
+_PLANS_KEPT = 16
 _RULES = (*specified_rules, *recommended_rules)
 
 
@@ -43,11 +46,21 @@ class RequestError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A document that is valid and within the limits."""
+    """A document that is valid and within the limits.
+
+    Attributes:
+        node: The document.
+        operations: Its operations, by name.
+        fragments: Its fragments, by name.
+        steering: The variables that `@include` and `@skip` hang on, by operation.
+        plans: The plans of its operations, by the operation's name and the values of its steering variables.
+    """
 
     node: DocumentNode
     operations: dict[str | None, OperationDefinitionNode]
     fragments: dict[str, FragmentDefinitionNode]
+    steering: dict[str | None, tuple[str, ...]]
+    plans: Kept[Any, Plan | Declined]
 
     def operation(self, name: str | None) -> OperationDefinitionNode:
         """The operation by this name, or the only one there is.
@@ -76,8 +89,7 @@ class Documents:
         self._schema = schema
         self._limits = limits
         self._rules = _RULES if introspection else (*_RULES, NoSchemaIntrospectionCustomRule)
-        self._kept = kept
-        self._documents: OrderedDict[bytes, Document] = OrderedDict()
+        self._documents: Kept[bytes, Document] = Kept(kept)
 
     def get(self, text: str) -> Document:
         """The document of a text.
@@ -85,15 +97,7 @@ class Documents:
         Raises:
             RequestError: it cannot be parsed, is not valid, or is over a limit.
         """
-        key = hashlib.sha256(text.encode()).digest()
-        document = self._documents.get(key)
-        if document is None:
-            document = self._documents[key] = self._prepare(text)
-            if len(self._documents) > self._kept:
-                self._documents.popitem(last=False)
-        else:
-            self._documents.move_to_end(key)
-        return document
+        return self._documents.get(hashlib.sha256(text.encode()).digest(), lambda: self._prepare(text))
 
     def _prepare(self, text: str) -> Document:
         try:
@@ -108,7 +112,8 @@ class Documents:
         errors = validate(self._schema, node, self._rules, max_errors=_MAX_ERRORS, hide_suggestions=True)
         if errors:
             raise RequestError(Code.GRAPHQL_VALIDATION_FAILED, errors[:_MAX_ERRORS])
-        return Document(node, operations, fragments)
+        steering = {name: steering_variables(operation, fragments) for name, operation in operations.items()}
+        return Document(node, operations, fragments, steering, Kept(_PLANS_KEPT))
 
 
 def coerce_variables(

@@ -1,16 +1,23 @@
-"""One operation, from its text to its result."""
+"""One operation, from its text to its result: planned where it can be, interpreted where it cannot."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from inspect import isawaitable
 from typing import Any
 
-from graphql import ExecutionResult, GraphQLError, GraphQLSchema, execute
+from graphql import ExecutionResult, GraphQLError, GraphQLSchema, OperationDefinitionNode, execute
+from graphql.execution.values import VariableValues
 
 from schema.batches import Request
 from schema.build import build_schema
+from schema.errors import GatewayError
+from schema.execution.binding import bind
 from schema.execution.documents import Document, Documents, coerce_variables, is_query
 from schema.execution.limits import Limits, check_nodes
+from schema.execution.plan import Plan
+from schema.execution.planning import Declined, Planner
+from schema.execution.running import run
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,30 +31,36 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of an operation that ran: its data, null where an error went all the way up, and its errors."""
+    """What became of an operation that ran.
+
+    Attributes:
+        data: The data, null where an error went all the way up. Parts of it may be `orjson.Fragment`s.
+        errors: What failed, each with its path.
+    """
 
     data: dict[str, Any] | None
     errors: Sequence[GraphQLError]
 
 
-class Executor:
-    """Runs operations of the schema."""
+class NotAQuery(Exception):
+    """An operation that writes came by a way that only reads."""
 
-    def __init__(self, limits: Limits, *, introspection: bool = True) -> None:
+
+class Executor:
+    """Runs operations of the schema.
+
+    Attributes:
+        counts: How many operations were `planned`, and how many `interpreted`.
+    """
+
+    def __init__(self, limits: Limits, *, introspection: bool = True, planned: bool = True) -> None:
         strawberry_schema = build_schema()
         self._schema: GraphQLSchema = strawberry_schema._schema  # noqa: SLF001 - published under no other name
         self._interpreter = strawberry_schema.execution_context_class
         self._limits = limits
         self._documents = Documents(self._schema, limits, introspection=introspection)
-
-    def document(self, text: str) -> Document:
-        """The document of a text, valid and within the limits.
-
-        Raises:
-            RequestError: it is not.
-            OperationTooCostly: it is over a limit.
-        """
-        return self._documents.get(text)
+        self._planner = Planner(strawberry_schema, self._schema) if planned else None
+        self.counts: Counter[str] = Counter()
 
     async def execute(self, operation: Operation, request: Request, *, only_queries: bool = False) -> Result:
         """Run an operation.
@@ -55,14 +68,35 @@ class Executor:
         Raises:
             RequestError: it is refused before it runs.
             OperationTooCostly: it is over a limit.
+            NotAQuery: it is none, and only queries are taken.
+            Unavailable: the store does not answer just now.
         """
-        document = self.document(operation.query)
+        document = self._documents.get(operation.query)
         node = document.operation(operation.operation_name)
         if only_queries and not is_query(node):
             raise NotAQuery
         variables = coerce_variables(self._schema, node, dict(operation.variables))
         check_nodes(self._schema, node, document.fragments, variables.coerced, self._limits, request.page_limits)
-        return await self._interpret(document, operation, request)
+        try:
+            bound = bind(self._plan(document, node, variables), request, variables)
+        except (Declined, GatewayError):
+            # What an argument's error is told of, and where, the interpreter knows.
+            request.branches.clear()
+            self.counts["interpreted"] += 1
+            return await self._interpret(document, operation, request)
+        self.counts["planned"] += 1
+        return Result(await request.store.run(run(bound)), ())
+
+    def _plan(self, document: Document, node: OperationDefinitionNode, variables: VariableValues) -> Plan:
+        if self._planner is None:
+            raise Declined
+        planner = self._planner
+        steering = document.steering[node.name.value if node.name else None]
+        key = (node.name.value if node.name else None, *(variables.coerced.get(name) for name in steering))
+        plan = document.plans.get(key, lambda: planner.plan_or_decline(node, document.fragments, variables))
+        if isinstance(plan, Declined):
+            raise plan
+        return plan
 
     async def _interpret(self, document: Document, operation: Operation, request: Request) -> Result:
         outcome = execute(
@@ -76,7 +110,3 @@ class Executor:
         )
         result: ExecutionResult = await outcome if isawaitable(outcome) else outcome
         return Result(result.data, result.errors or ())
-
-
-class NotAQuery(Exception):
-    """An operation that writes came by a way that only reads."""

@@ -21,7 +21,9 @@ class Domain(Node):
 
     name: str
     archived_at: DateTime | None
-    leaks: Connection[Annotated["Leak", strawberry.lazy("schema.types.leak")]] = edge(leaks_of(records.Kind.DOMAIN))
+    leaks: Connection[Annotated["Leak", strawberry.lazy("schema.types.leak")]] = edge(
+        leaks_of(records.Kind.DOMAIN), needs=("number",)
+    )
 
     @classmethod
     def is_type_of(cls, record: Any, _info: Any) -> bool:

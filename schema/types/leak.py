@@ -37,8 +37,8 @@ class Leak(Node):
     )
     first_seen: DateTime | None
     added_at: DateTime | None
-    domain: Domain = edge(_domains)
-    connections: Connections = edge(_connections)
+    domain: Domain = edge(_domains, needs=("domain_number",))
+    connections: Connections = edge(_connections, same=True)
 
     @classmethod
     def is_type_of(cls, record: Any, _info: Any) -> bool:

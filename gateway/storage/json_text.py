@@ -1,0 +1,207 @@
+"""JSON that the database writes: the text of a record with all that it is connected to, in one statement.
+
+Where lists stand inside, texts are put into a format rather than built of JSON values: nothing is parsed again on the
+way up.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeAlias
+
+from sqlalchemy import ColumnElement, FromClause, Select, Text, cast, func, literal_column, select
+from sqlalchemy.engine.interfaces import Dialect
+
+from gateway.storage.conditions import filter_values, ordering, page_values
+from gateway.storage.pages import PageShape, count_of, rows_of_page
+from gateway.storage.statements import SQLITE
+from gateway.storage.types import Id, Instant
+from schema.pages import PageRequest
+from schema.store import (
+    Column,
+    Counts,
+    JsonList,
+    JsonListPart,
+    JsonNodes,
+    JsonObject,
+    JsonTotal,
+    Literal,
+    Pages,
+    Selected,
+)
+
+Piece: TypeAlias = str | ColumnElement[Any]
+
+_MOST_MEMBERS = 60
+"""SQLite's functions take 127 arguments (SQLITE_MAX_FUNCTION_ARG), two a member."""
+
+_PLAIN = {"risk_level", "domain_number"}
+_CODES = {"risk_level_name", "status", "type", "identity_type"}
+
+
+class JsonText:
+    """Writes what one statement selects. Each list in it has values of its own, told apart by its place."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self._lists = 0
+
+    def written(self, wanted: JsonList) -> ColumnElement[Any]:
+        """The scope's own leaks, as a column."""
+        return _joined(self._list(wanted, None))
+
+    def selected(self, selected: Selected, row: FromClause) -> ColumnElement[Any]:
+        """What is selected of a row, as a column."""
+        match selected:
+            case Column():
+                return _shown(selected, row)
+            case Literal():
+                return literal_column(_quoted(selected.text))
+            case JsonObject():
+                return _joined(self._object(selected, row))
+            case JsonList():
+                return _joined(self._list(selected, row))
+
+    def _list(self, wanted: JsonList, row: FromClause | None) -> list[Piece]:
+        """The pieces of a list of what a row is connected to; of the scope's own leaks where there is no row."""
+        at = f"p{self._lists}_"
+        self._lists += 1
+        pieces: list[Piece] = ["{"]
+        for place, (key, part) in enumerate(wanted.parts):
+            pieces += [f'{"," if place else ""}"{key}":', *self._part(part, wanted.pages, row, at)]
+        return [*pieces, "}"]
+
+    def _part(self, part: JsonListPart, pages: Pages, row: FromClause | None, at: str) -> list[Piece]:
+        match part:
+            case Literal():
+                return [f'"{part.text}"']
+            case JsonTotal():
+                counts = Counts(pages.kind, pages.via, (), pages.filter)
+                return [cast(count_of(counts, _id(row), self._dialect, at).scalar_subquery(), Text)]
+            case JsonNodes():
+                return ["[", self._nodes(part, pages, row, at), "]"]
+
+    def _nodes(self, part: JsonNodes, pages: Pages, row: FromClause | None, at: str) -> ColumnElement[Any]:
+        shape = PageShape.of(pages)
+        name = f"{at}page{self._lists}"
+        rows: FromClause = rows_of_page(shape, _id(row), self._dialect, at).correlate(row).subquery(name)
+        if shape.page.backward:
+            rows = _turned(shape, rows).subquery(f"{name}_turned")
+        text = _joined(self._edge(part, rows))
+        gathered = func.group_concat(text, ",") if self._dialect is SQLITE else func.string_agg(text, ",")
+        return select(func.coalesce(gathered, "")).select_from(rows).scalar_subquery()
+
+    def _edge(self, part: JsonNodes, row: FromClause) -> list[Piece]:
+        if part.edge is None:
+            return self._object(part.node, row)
+        pieces: list[Piece] = ["{"]
+        for place, (key, constant) in enumerate(part.edge):
+            value: list[Piece] = self._object(part.node, row) if constant is None else [f'"{constant.text}"']
+            pieces += [f'{"," if place else ""}"{key}":', *value]
+        return [*pieces, "}"]
+
+    def _object(self, wanted: JsonObject, row: FromClause) -> list[Piece]:
+        if self._dialect is SQLITE and len(wanted.members) < _MOST_MEMBERS and not any(lists_in([wanted])):
+            return [self._sqlite_object(wanted, row)]
+        pieces: list[Piece] = ["{"]
+        for place, (key, member) in enumerate(wanted.members):
+            pieces += [f'{"," if place else ""}"{key}":', *self._member(member, row)]
+        return [*pieces, "}"]
+
+    def _sqlite_object(self, wanted: JsonObject, row: FromClause) -> ColumnElement[Any]:
+        """One call of a function of SQLite's own, where no list stands inside: a fifth faster than pieces."""
+        arguments: list[ColumnElement[Any]] = []
+        for key, member in wanted.members:
+            value = self._sqlite_object(member, row) if isinstance(member, JsonObject) else self.selected(member, row)
+            arguments += [literal_column(_quoted(key)), value]
+        return func.json_object(*arguments)
+
+    def _member(self, member: Selected, row: FromClause) -> list[Piece]:
+        match member:
+            case Column():
+                return self._column(member, row)
+            case Literal():
+                return [f'"{member.text}"']
+            case JsonObject():
+                return self._object(member, row)
+            case JsonList():
+                return self._list(member, row)
+
+    def _column(self, column: Column, row: FromClause) -> list[Piece]:
+        stored = row.c[column.name]
+        if column.name in _PLAIN:
+            return [cast(stored, Text)]
+        if column.name in _CODES or isinstance(stored.type, Id):
+            return ['"', func.upper(stored) if column.as_name else cast(stored, Text), '"']
+        shown = _shown(column, row)
+        if self._dialect is SQLITE:
+            return [func.json_quote(shown)]
+        return [func.coalesce(cast(func.to_json(shown), Text), "null")]
+
+
+def lists_in(selected: Sequence[Selected]) -> Iterator[JsonList]:
+    """The lists of what is selected, in the order in which `JsonText` writes them."""
+    for one in selected:
+        match one:
+            case JsonObject():
+                yield from lists_in([member for _, member in one.members])
+            case JsonList():
+                yield one
+                for _, part in one.parts:
+                    if isinstance(part, JsonNodes):
+                        yield from lists_in([part.node])
+
+
+def json_values(selected: Sequence[Selected]) -> dict[str, Any]:
+    """What the lists of what is selected bind."""
+    values: dict[str, Any] = {}
+    for place, wanted in enumerate(lists_in(selected)):
+        at, pages = f"p{place}_", wanted.pages
+        values |= page_values(pages.page, at) | filter_values(pages.filter, at)
+        if pages.page.limit is not None:
+            values[f"{at}limit"] = pages.page.limit
+    return values
+
+
+def shape_of(selected: Sequence[Selected]) -> tuple[Any, ...]:
+    """What decides the text of what is selected."""
+    return tuple(_shape(one) for one in selected)
+
+
+def _shape(one: Any) -> Any:
+    match one:
+        case JsonObject():
+            return tuple((key, _shape(member)) for key, member in one.members)
+        case JsonList():
+            return PageShape.of(one.pages), tuple((key, _shape(part)) for key, part in one.parts)
+        case JsonNodes():
+            return _shape(one.node), one.edge
+    return one
+
+
+def _id(row: FromClause | None) -> ColumnElement[Any] | None:
+    return None if row is None else row.c.id
+
+
+def _turned(shape: PageShape, rows: FromClause) -> Select[Any]:
+    """A page that was read from its end, in the order of its list."""
+    page = PageRequest(None)
+    columns = (rows.c[shape.order.column], rows.c.id)
+    return select(*rows.c).order_by(*ordering(page, shape.order, *columns)).limit(literal_column("100000000"))
+
+
+def _shown(column: Column, row: FromClause) -> ColumnElement[Any]:
+    stored = row.c[column.name]
+    if isinstance(stored.type, Instant):
+        return stored.type.column_expression(stored)
+    return func.upper(stored) if column.as_name else stored
+
+
+def _joined(pieces: Sequence[Piece]) -> ColumnElement[Any]:
+    """One text of many pieces, in one pass: those that are always the same make the format for the others."""
+    template = "".join(piece.replace("%", "%%") if isinstance(piece, str) else "%s" for piece in pieces)
+    values = [piece for piece in pieces if not isinstance(piece, str)]
+    return func.format(literal_column(_quoted(template), Text()), *values, type_=Text())
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("'", "''")
+    return f"'{escaped}'"

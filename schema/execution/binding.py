@@ -1,0 +1,300 @@
+"""From a plan to what one request reads: arguments are checked, scopes entered, and every page is known.
+
+The resolver of a list is called once, with a stand-in for its parents, before anything is read: what it raises hangs on
+its arguments alone. If it raises, the operation is left to the interpreter, which tells each error at its own place.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from graphql.execution.values import VariableValues
+
+from schema.batches import Batch, Branch, Call, Request
+from schema.execution.plan import (
+    Edge,
+    ListPart,
+    ListPlan,
+    Member,
+    NodesPart,
+    ObjectPlan,
+    ObjectsPlan,
+    Plan,
+    Same,
+    TotalPart,
+    has_lists,
+    is_written,
+)
+from schema.listings import Listing
+from schema.pages import Page
+from schema.records import (
+    Domain,
+    Endpoint,
+    IdentityType,
+    Leak,
+    LeakStatus,
+    Organization,
+    Resource,
+    ResourceType,
+    RiskLevelName,
+    User,
+)
+from schema.store import (
+    Column,
+    JsonList,
+    JsonListPart,
+    JsonNodes,
+    JsonObject,
+    JsonTotal,
+    Literal,
+    Pages,
+    Selected,
+    Written,
+)
+
+_LEAK = Leak("", 0, 0, RiskLevelName.NONE, LeakStatus.NEW, None, "", None, None)
+_STAND_INS: Mapping[str, Any] = {
+    "Query": None,
+    "Organization": Organization(0, "", ""),
+    "Domain": Domain(0, "", "", None),
+    "Leak": _LEAK,
+    "Connections": _LEAK,
+    "Resource": Resource("", "", ResourceType.DOMAIN),
+    "User": User("", "", IdentityType.EMAIL),
+    "Endpoint": Endpoint("", "", None),
+}
+_AT_HAND = {"Organization", "Domain"}
+"""The types whose records come with the caller, and are not read."""
+
+_EMPTY: Page[Any] = Page((), has_more=False)
+
+
+@dataclass(frozen=True, slots=True)
+class BoundObject:
+    """How objects are filled from the rows of a level.
+
+    Attributes:
+        keys: The response keys of the members.
+        start: Where in a row the members begin, a column each.
+        fragments: The keys of those members that the store wrote as JSON.
+        inner: Objects made from the same rows, by key.
+        later: What is read, or looked up, for all objects of the level, by key.
+    """
+
+    keys: tuple[str, ...]
+    start: int
+    fragments: tuple[str, ...]
+    inner: "tuple[tuple[str, BoundObject], ...]"
+    later: "tuple[tuple[str, BoundList | BoundOne], ...]"
+
+
+@dataclass(frozen=True, slots=True)
+class BoundRows:
+    """What is selected of each record, and the object that is filled from it; None where a text is the object."""
+
+    select: tuple[Selected, ...]
+    object: BoundObject | None
+
+
+@dataclass(frozen=True, slots=True)
+class BoundList:
+    """A list of each parent, a level of its own.
+
+    Attributes:
+        listing: A page without rows, for the cursors, the order and the count; or the page itself, at hand.
+        pages: The read, but for its parents; None where the page is at hand.
+        parent_at: Where in the parents' rows the store's key of each stands; None where the scope is the parent.
+        parts: What is made of each page, by key, and for nodes the object.
+        select: What is read of each record.
+        value_at: Where in the rows the sort key stands.
+        id_at: Where in the rows the id stands.
+    """
+
+    branch: Branch
+    listing: Listing
+    pages: Pages | None
+    parent_at: int | None
+    parts: tuple[tuple[str, ListPart, BoundObject | None], ...]
+    select: tuple[Selected, ...]
+    value_at: int
+    id_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class BoundOne:
+    """One object of each parent, which is at hand once the parents' rows are there."""
+
+    edge: Edge
+    call: Call
+    arguments: Mapping[str, Any]
+    needs: tuple[tuple[str, int], ...]
+    objects: "BoundObjects"
+
+
+@dataclass(frozen=True, slots=True)
+class BoundObjects:
+    """Objects of several types."""
+
+    by_type: Mapping[str, BoundRows]
+    is_list: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BoundRoot:
+    """A root field that leads to objects: its batch, and how they are filled."""
+
+    branch: Branch
+    batch: Batch
+    objects: BoundObjects
+
+
+@dataclass(frozen=True, slots=True)
+class BoundWritten:
+    """A root field that the store writes as a whole."""
+
+    branch: Branch
+    read: Written
+
+
+Bound = BoundRoot | BoundList | BoundWritten | Literal
+
+
+def bind(plan: Plan, request: Request, variables: VariableValues) -> list[tuple[str, Bound]]:
+    """What a request reads for each root field.
+
+    Raises:
+        GatewayError: an argument cannot be taken.
+    """
+    return [(key, _Binding(request, key, variables).root(edge)) for key, edge in plan.roots]
+
+
+class _Layout:
+    """The columns of a level, as they are asked for."""
+
+    def __init__(self, *, is_stored: bool) -> None:
+        self.select: list[Selected] = []
+        self.is_stored = is_stored
+
+    def append(self, selected: list[Selected]) -> int:
+        start = len(self.select)
+        self.select += selected
+        return start
+
+    def find(self, name: str) -> int:
+        column = Column(name)
+        return self.select.index(column) if column in self.select else self.append([column])
+
+
+class _Binding:
+    """Binds one root field and all below it."""
+
+    def __init__(self, request: Request, key: str, variables: VariableValues) -> None:
+        self._request = request
+        self._branch = request.branch(key)
+        self._variables = variables
+
+    def root(self, edge: Edge | Literal) -> Bound:
+        if isinstance(edge, Literal):
+            return edge
+        batch = self._batch(edge)
+        if isinstance(edge.target, ObjectsPlan):
+            return BoundRoot(self._branch, batch, self._objects(edge.target))
+        if edge.target.is_written:
+            return BoundWritten(self._branch, Written(self._json_list(edge.target, batch)))
+        return self._list(edge.target, batch, None)
+
+    def _call(self, edge: Edge) -> Call:
+        return Call(self._request, self._branch, f"{edge.parent_type}.{edge.field_name}")
+
+    def _batch(self, edge: Edge) -> Batch:
+        parents = (_STAND_INS[edge.parent_type],)
+        return edge.resolve(parents, self._call(edge), **edge.arguments(self._variables))
+
+    # -------------------------------------------------------------- by level
+
+    def _objects(self, plan: ObjectsPlan) -> BoundObjects:
+        return BoundObjects({name: self._rows(object_) for name, object_ in plan.by_type.items()}, plan.is_list)
+
+    def _rows(self, plan: ObjectPlan) -> BoundRows:
+        if has_lists(plan) and is_written(plan) and plan.type_name not in _AT_HAND:
+            return BoundRows((self._json_object(plan),), None)
+        layout = _Layout(is_stored=plan.type_name not in _AT_HAND)
+        bound = self._object(plan, layout)
+        return BoundRows(tuple(layout.select), bound)
+
+    def _object(self, plan: ObjectPlan, layout: _Layout) -> BoundObject:
+        own: list[Selected] = [self._selected(member, layout) for _, member in plan.members]
+        start = layout.append(own)
+        fragments = tuple(
+            key for (key, _), selected in zip(plan.members, own, strict=True) if isinstance(selected, JsonList)
+        )
+        inner = tuple(
+            (key, self._object(member.object, layout)) for key, member in plan.members if isinstance(member, Same)
+        )
+        later = tuple(
+            (key, self._later(member, layout))
+            for key, member in plan.members
+            if isinstance(member, Edge) and key not in fragments
+        )
+        return BoundObject(tuple(key for key, _ in plan.members), start, fragments, inner, later)
+
+    def _selected(self, member: Member, layout: _Layout) -> Selected:
+        match member:
+            case Column() | Literal():
+                return member
+            case Edge(target=ListPlan() as target, is_inlined=True) if layout.is_stored:
+                return self._json_list(target, self._batch(member))
+        return Literal("")  # its place is kept; the value comes later
+
+    def _later(self, edge: Edge, layout: _Layout) -> BoundList | BoundOne:
+        if isinstance(edge.target, ListPlan):
+            return self._list(edge.target, self._batch(edge), layout.find(edge.needs[0]))
+        needs = tuple((name, layout.find(name)) for name in edge.needs)
+        arguments = edge.arguments(self._variables)
+        return BoundOne(edge, self._call(edge), arguments, needs, self._objects(edge.target))
+
+    def _list(self, plan: ListPlan, batch: Batch, parent_at: int | None) -> BoundList:
+        listing: Listing = batch.values([[_EMPTY]])[0]
+        layout = _Layout(is_stored=bool(batch.reads))
+        parts = tuple((key, part, self._node(part, layout)) for key, part in plan.parts)
+        value_at, id_at = layout.find(listing.order.column), layout.find("id")
+        pages = _pages(batch) if batch.reads else None
+        select = tuple(layout.select)
+        return BoundList(self._branch, listing, pages, parent_at, parts, select, value_at, id_at)
+
+    def _node(self, part: ListPart, layout: _Layout) -> BoundObject | None:
+        return self._object(part.node, layout) if isinstance(part, NodesPart) and part.node is not None else None
+
+    # --------------------------------------------------- written by the store
+
+    def _json_list(self, plan: ListPlan, batch: Batch) -> JsonList:
+        return JsonList(_pages(batch), tuple((key, self._json_part(part)) for key, part in plan.parts))
+
+    def _json_part(self, part: ListPart) -> JsonListPart:
+        match part:
+            case NodesPart(node=ObjectPlan()):
+                return JsonNodes(self._json_object(part.node), part.edge)  # type: ignore[arg-type]
+            case TotalPart():
+                return JsonTotal()
+            case Literal():
+                return part
+        raise AssertionError(part)
+
+    def _json_object(self, plan: ObjectPlan) -> JsonObject:
+        return JsonObject(tuple((key, self._json_member(member)) for key, member in plan.members))
+
+    def _json_member(self, member: Member) -> Selected:
+        match member:
+            case Same():
+                return self._json_object(member.object)
+            case Edge(target=ListPlan() as target):
+                return self._json_list(target, self._batch(member))
+            case Column() | Literal():
+                return member
+        raise AssertionError(member)
+
+
+def _pages(batch: Batch) -> Pages:
+    (pages,) = batch.reads
+    assert isinstance(pages, Pages)  # noqa: S101 - a list reads nothing else
+    return pages

@@ -1,0 +1,157 @@
+"""What a plan is: an operation as a tree of what is read, with every decision made that needs no values.
+
+A leaf names the column that it comes from. An edge names the batch resolver that the interpreter would call, so there
+is one truth of what a field reads. What a plan cannot say, the interpreter runs.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from graphql.execution.values import VariableValues
+
+from schema.batches import BatchResolver
+from schema.store import Column, Literal
+
+Arguments: TypeAlias = Callable[[VariableValues], Mapping[str, Any]]
+"""From the operation's variables to the arguments of a field, by the resolver's names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Same:
+    """A field whose object is made from the same record as its parent."""
+
+    object: "ObjectPlan"
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """A field that a batch resolver resolves.
+
+    Attributes:
+        parent_type: The type that has the field.
+        field_name: Its name there.
+        resolve: The batch resolver.
+        arguments: What it is called with.
+        needs: The columns of the parents that it reads.
+        target: What it leads to: a list, or an object of one of some types.
+        is_inlined: Whether the store can write it into what it writes of the parent.
+    """
+
+    parent_type: str
+    field_name: str
+    resolve: BatchResolver
+    arguments: Arguments
+    needs: tuple[str, ...]
+    target: "ListPlan | ObjectsPlan"
+    is_inlined: bool = False
+
+
+Member: TypeAlias = Column | Literal | Same | Edge
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectPlan:
+    """The members of an object, in the order of the response."""
+
+    type_name: str
+    members: tuple[tuple[str, Member], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectsPlan:
+    """An object of one of several types, or a list of such objects.
+
+    Attributes:
+        by_type: The plan for each type that it may be of.
+        is_list: Whether the field is a list of them.
+    """
+
+    by_type: Mapping[str, ObjectPlan]
+    is_list: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """The cursor of an edge."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodesPart:
+    """The nodes of a page, bare or in edges.
+
+    Attributes:
+        node: The plan for each of them; None where edges are asked for cursors alone.
+        edge: The members of an edge: its cursor, its node (None), or a text. None where the nodes are bare.
+    """
+
+    node: ObjectPlan | None
+    edge: tuple[tuple[str, Cursor | Literal | None], ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PageInfoPart:
+    """What lies around a page: a property of the listing, or a text, by key."""
+
+    members: tuple[tuple[str, str | Literal], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TotalPart:
+    """How many records the whole list has."""
+
+
+ListPart: TypeAlias = NodesPart | PageInfoPart | TotalPart | Literal
+
+
+@dataclass(frozen=True, slots=True)
+class ListPlan:
+    """What is asked of a connection.
+
+    Attributes:
+        parts: Its members, in the order of the response.
+        is_written: Whether the store can write all of it as JSON.
+    """
+
+    parts: tuple[tuple[str, ListPart], ...]
+    is_written: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """An operation: its root fields, in the order of the response."""
+
+    roots: tuple[tuple[str, Edge | Literal], ...]
+
+
+def is_written_part(part: ListPart) -> bool:
+    """Whether the store can write a part of a list as JSON: cursors it cannot."""
+    match part:
+        case NodesPart():
+            has_cursor = any(isinstance(member, Cursor) for _, member in part.edge or ())
+            return part.node is not None and not has_cursor and is_written(part.node)
+        case PageInfoPart():
+            return False
+    return True
+
+
+def is_written(plan: ObjectPlan) -> bool:
+    """Whether the store can write an object, and all below it, as JSON."""
+    return all(_is_written_member(member) for _, member in plan.members)
+
+
+def has_lists(plan: ObjectPlan) -> bool:
+    """Whether an object has lists in it."""
+    return any(
+        isinstance(member, Edge) or (isinstance(member, Same) and has_lists(member.object))
+        for _, member in plan.members
+    )
+
+
+def _is_written_member(member: Member) -> bool:
+    match member:
+        case Same():
+            return is_written(member.object)
+        case Edge():
+            return member.is_inlined
+    return True
