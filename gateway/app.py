@@ -20,6 +20,7 @@ from gateway.explorer import explorer
 from gateway.graphql import GraphQLEndpoint, graphql_routes
 from gateway.headers import HeadersMiddleware
 from gateway.health import health_routes
+from gateway.logs import configure
 from gateway.rest import LeakEndpoint, rest_routes
 from gateway.settings import Settings
 from gateway.storage.database import make_engine
@@ -78,6 +79,13 @@ def create_app(settings: Settings | None = None, *, demo_key: str | None = None)
         },
         lifespan=lifespan,
     )
+
+
+def create_worker() -> Starlette:
+    """The application of one of several processes, which has a log of its own."""
+    settings = Settings.from_environment(os.environ)
+    configure(settings.log_level)
+    return create_app(settings)
 
 
 def _limits(settings: Settings) -> Limits:

@@ -47,9 +47,7 @@ def error_response(status: int, detail: str, headers: Mapping[str, str] | None =
     known = HTTPStatus(status)
     kind = _TYPES.get(known, known.phrase.lower().replace(" ", "_").replace("internal_server", "internal"))
     body = orjson.dumps({"type": kind, "status": int(status), "detail": detail})
-    return Response(
-        body, status, {**status_headers(status), **(headers or {})}, media_type="application/json"
-    )
+    return Response(body, status, {**status_headers(status), **(headers or {})}, media_type="application/json")
 
 
 def gateway_error_response(_request: Request, error: Exception) -> Response:

@@ -50,7 +50,9 @@ class GraphQLEndpoint:
         """Answer a request, whatever is wrong with it, in GraphQL's shape and the media type it prefers."""
         media_type = preferred(request.headers.get("accept"), (RESPONSE_TYPE, JSON_TYPE), default=JSON_TYPE)
         if media_type is None:
-            return _refusal(406, Code.BAD_USER_INPUT, f"Not acceptable. Valid: {RESPONSE_TYPE}, {JSON_TYPE}.", JSON_TYPE)
+            return _refusal(
+                406, Code.BAD_USER_INPUT, f"Not acceptable. Valid: {RESPONSE_TYPE}, {JSON_TYPE}.", JSON_TYPE
+            )
         try:
             return await self._answer(request, media_type)
         except NotAQuery:
@@ -169,5 +171,3 @@ def _response(
         "Vary": "Accept, Authorization, X-API-Key",
     }
     return Response(orjson.dumps(body), status, {**fields, **status_headers(status), **(headers or {})})
-
-

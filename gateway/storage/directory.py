@@ -58,7 +58,12 @@ async def find_key(engine: Engine, key_id: str) -> StoredKey | None:
 
 @lru_cache
 def _key_statement(dialect: Dialect) -> Statement:
-    may_see = exists().where(key_domains.c.key_id == keys.c.id, key_domains.c.domain_number == domains.c.number)
+    # Correlated by name: two subqueries below `keys`, SQLAlchemy would read that table anew and take any key's domains.
+    may_see = (
+        exists()
+        .where(key_domains.c.key_id == keys.c.id, key_domains.c.domain_number == domains.c.number)
+        .correlate(keys, domains)
+    )
     seen = (
         select(_rows_as_json(dialect, domains))
         .where(domains.c.organization_number == keys.c.organization_number, or_(~keys.c.restricted, may_see))

@@ -1,0 +1,92 @@
+"""The demo's database: made, or completed, by the same import as any other."""
+
+from dataclasses import dataclass
+
+from gateway.commands.database import open_database
+from gateway.commands.directory import issue_key, now
+from gateway.commands.tables import hint
+from gateway.importing.demo import ORGANIZATIONS, DemoOrganization, demo_lines
+from gateway.importing.importer import import_leaks
+from gateway.settings import Settings
+from gateway.storage import directory
+from gateway.storage.engine import Engine
+from gateway.storage.migrations import migrate
+from gateway.storage.reads import SQLStore
+from schema.errors import NotFound
+from schema.pages import Order, PageRequest
+from schema.records import Domain, Kind, Organization
+from schema.scope import KeyScope, Scope
+from schema.store import Counts, Pages, ask
+
+KEY_NAME = "demo"
+
+
+@dataclass(frozen=True, slots=True)
+class Demonstration:
+    """What a visitor needs: two keys, and a leak to ask for."""
+
+    read_key: str
+    write_key: str
+    leak_id: str
+
+
+async def prepare(settings: Settings, leaks: int, seed: int) -> Demonstration:
+    """Make the demo's database or complete it, and issue new keys in place of the last ones.
+
+    Raises:
+        DatabaseError: the database cannot be used.
+    """
+    await migrate(settings.database_url)
+    async with open_database(settings) as engine:
+        for made_up in ORGANIZATIONS:
+            await _fill(engine, settings, made_up, leaks, seed)
+        organization = await directory.find_organization(engine, ORGANIZATIONS[0].name)
+        await _revoke_keys(engine, organization)
+        read, write = [KeyScope.LEAKS_READ], [KeyScope.LEAKS_READ, KeyScope.LEAKS_WRITE]
+        return Demonstration(
+            await issue_key(engine, settings, organization, KEY_NAME, read),
+            await issue_key(engine, settings, organization, KEY_NAME, write),
+            await _a_leak(engine, organization),
+        )
+
+
+async def _fill(engine: Engine, settings: Settings, made_up: DemoOrganization, leaks: int, seed: int) -> None:
+    try:
+        organization = await directory.find_organization(engine, made_up.name)
+    except NotFound:
+        organization = await directory.add_organization(engine, made_up.name)
+    if await _count(engine, organization) < leaks:
+        hint(f"Making {leaks} leaks of {made_up.name} …")
+        await import_leaks(
+            engine,
+            organization,
+            demo_lines(made_up, leaks, seed),
+            secret=settings.secrets.fingerprint,
+            create_domains=True,
+        )
+    for domain in await directory.list_domains(engine, organization):
+        if domain.name in made_up.archived_domains and domain.archived_at is None:
+            await directory.archive_domain(engine, organization, domain.name, now())
+
+
+async def _revoke_keys(engine: Engine, organization: Organization) -> None:
+    for key in await directory.list_keys(engine, organization):
+        if key.name == KEY_NAME and key.revoked_at is None:
+            await directory.revoke_key(engine, key.id, now())
+
+
+async def _count(engine: Engine, organization: Organization) -> int:
+    scope = _scope(organization, await directory.list_domains(engine, organization))
+    ((count,),) = await SQLStore(engine).run(ask(scope, [Counts(Kind.LEAK, None, (0,))]))
+    return int(count)
+
+
+async def _a_leak(engine: Engine, organization: Organization) -> str:
+    shown = [one for one in await directory.list_domains(engine, organization) if one.archived_at is None]
+    newest = Pages(Kind.LEAK, None, (0,), PageRequest(1), Order("added_at", descending=True))
+    ((page,),) = await SQLStore(engine).run(ask(_scope(organization, shown), [newest]))
+    return str(page.rows[0].id)
+
+
+def _scope(organization: Organization, domains: list[Domain]) -> Scope:
+    return Scope(organization.number, tuple(sorted(domain.number for domain in domains)))

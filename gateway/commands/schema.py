@@ -1,0 +1,18 @@
+"""schema: the SDL as a file."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from gateway.commands.tables import hint
+from schema.build import SDL_FILE, sdl
+
+
+def schema(check: Annotated[bool, typer.Option("--check", help="Only compare; 1 where they differ.")] = False) -> None:
+    """Write the schema to schema/schema.graphql."""
+    if not check:
+        SDL_FILE.write_text(sdl())
+    elif SDL_FILE.read_text() != sdl():
+        hint("error: schema/schema.graphql is not what the code says. Run: python -m gateway schema")
+        sys.exit(1)

@@ -1,0 +1,24 @@
+"""Lists on standard output: a table for a person, lines separated by tabs for a program."""
+
+import sys
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+
+def show(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Show rows; None is shown as `-`."""
+    texts = [["-" if value is None else str(value) for value in row] for row in rows]
+    if not sys.stdout.isatty():
+        sys.stdout.writelines("\t".join(row) + "\n" for row in texts)
+        return
+    table = Table(*columns, box=None, header_style="bold")
+    for row in texts:
+        table.add_row(*row)
+    Console().print(table)
+
+
+def hint(message: str) -> None:
+    """Say something to the person at the keyboard, away from standard output."""
+    sys.stderr.write(message + "\n")

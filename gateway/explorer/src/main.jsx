@@ -1,0 +1,45 @@
+import "./styles.js";
+import "graphiql/setup-workers/vite";
+import "graphiql/style.css";
+import "@graphiql/plugin-explorer/style.css";
+import "./page.css";
+
+import { explorerPlugin } from "@graphiql/plugin-explorer";
+import { GraphiQL, HISTORY_PLUGIN } from "graphiql";
+import { useMemo, useState } from "react";
+import { createRoot } from "react-dom/client";
+
+import { configuration } from "./configuration.js";
+import { examples } from "./examples/index.js";
+import { makeFetcher } from "./fetcher.js";
+import { keepKey, readKey } from "./key.js";
+import { KeyBar } from "./KeyBar.jsx";
+
+const plugins = [HISTORY_PLUGIN, explorerPlugin()];
+
+function Explorer() {
+  const [key, setKey] = useState(readKey() || configuration.key || "");
+  const fetcher = useMemo(() => makeFetcher(key), [key]);
+  const changeKey = (next) => {
+    keepKey(next);
+    setKey(next);
+  };
+  return (
+    <>
+      <KeyBar apiKey={key} onChange={changeKey} />
+      <GraphiQL
+        key={key}
+        fetcher={fetcher}
+        schema={key ? undefined : null}
+        plugins={plugins}
+        defaultTabs={examples}
+        shouldPersistHeaders={false}
+        isHeadersEditorEnabled={false}
+      >
+        <GraphiQL.Logo>Leaks</GraphiQL.Logo>
+      </GraphiQL>
+    </>
+  );
+}
+
+createRoot(document.getElementById("explorer")).render(<Explorer />);

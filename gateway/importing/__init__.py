@@ -1,0 +1,1 @@
+"""Records on their way in and out: JSON Lines to the store and back."""

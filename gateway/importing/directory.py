@@ -1,0 +1,73 @@
+"""An organization's domains, as the lines of a file name them."""
+
+from collections.abc import Iterable
+
+from gateway.importing.ids import domain_id
+from gateway.importing.records import BadLine, ImportedLeak, quote
+from gateway.storage.directory import checked_name
+from schema.errors import BadUserInput
+from schema.records import Domain, Organization
+
+UNNUMBERED = 0
+"""Stands for the number of a domain that is only supposed to be there."""
+
+
+class Directory:
+    """The domains, archived ones included, by id and by name."""
+
+    def __init__(self, domains: Iterable[Domain] = ()) -> None:
+        self._by_id: dict[str, Domain] = {}
+        self._by_name: dict[str, Domain] = {}
+        for domain in domains:
+            self.add(domain)
+
+    def add(self, domain: Domain) -> None:
+        """Take a domain in."""
+        self._by_id[domain.id] = domain
+        self._by_name[domain.name] = domain
+
+    def find(self, record: ImportedLeak) -> Domain:
+        """The domain of a record.
+
+        Raises:
+            BadLine: there is none, or the record's name and id are those of two.
+        """
+        if record.domain_id is None:
+            found = self._by_name.get(record.domain or "")
+            if found is None:
+                raise BadLine(f"Unknown domain: {quote(record.domain)}.")
+            return found
+        found = self._by_id.get(record.domain_id)
+        if found is None:
+            raise BadLine(f"Unknown domain_id: {quote(record.domain_id)}.")
+        if record.domain not in {None, found.name}:
+            raise BadLine(f"The domain {quote(record.domain)} has not the domain_id {quote(record.domain_id)}.")
+        return found
+
+    def lacks(self, records: Iterable[ImportedLeak]) -> bool:
+        """Whether one of the records has a domain that is not known."""
+        return any(
+            record.domain not in self._by_name if record.domain_id is None else record.domain_id not in self._by_id
+            for record in records
+        )
+
+    def new_names(self, records: Iterable[ImportedLeak]) -> list[str]:
+        """The names that records have, no domain has, and a domain may have: each once, in the order met."""
+        missing = dict.fromkeys(
+            record.domain
+            for record in records
+            if record.domain is not None and record.domain_id is None and record.domain not in self._by_name
+        )
+        return [name for name in missing if _is_allowed(name)]
+
+
+def supposed_domain(organization: Organization, name: str) -> Domain:
+    """The domain that an import would add."""
+    return Domain(UNNUMBERED, domain_id(organization, name), name, None)
+
+
+def _is_allowed(name: str) -> bool:
+    try:
+        return checked_name(name, "domain") == name
+    except BadUserInput:
+        return False

@@ -1,0 +1,44 @@
+"""The database's versions."""
+
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, make_url
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from gateway.storage.engine import DatabaseError, Engine
+from gateway.storage.migrations import is_at_head, migrate
+from gateway.storage.tables import metadata
+
+
+async def test_a_migrated_database_is_at_head(engine: Engine) -> None:
+    assert await is_at_head(engine)
+
+
+async def test_the_migrations_make_the_tables(database_url: str) -> None:
+    url = make_url(database_url)
+    driver = "sqlite+aiosqlite" if url.get_backend_name() == "sqlite" else "postgresql+asyncpg"
+    engine = create_async_engine(url.set(drivername=driver))
+
+    def differences(connection: Connection) -> list[object]:
+        return list(compare_metadata(MigrationContext.configure(connection), metadata))
+
+    async with engine.connect() as connection:
+        assert await connection.run_sync(differences) == []
+    await engine.dispose()
+
+
+async def test_migrating_twice_changes_nothing(database_url: str) -> None:
+    await migrate(database_url)
+    await migrate(database_url)
+
+
+async def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("not a database, but long enough to look like something" * 100)
+    before = path.read_bytes()
+    with pytest.raises(DatabaseError, match="cannot be opened"):
+        await migrate(f"sqlite:///{path}")
+    assert path.read_bytes() == before
