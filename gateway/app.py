@@ -15,11 +15,12 @@ from starlette.responses import Response
 
 from gateway.access import AccessMiddleware
 from gateway.auth import Authenticator
-from gateway.errors import MASKED, error_response, gateway_error_response
+from gateway.errors import error_response, gateway_error_response
 from gateway.explorer import explorer
 from gateway.graphql import GraphQLEndpoint, graphql_routes
 from gateway.headers import HeadersMiddleware
 from gateway.health import health_routes
+from gateway.masking import MaskingMiddleware
 from gateway.logs import configure
 from gateway.rest import LeakEndpoint, rest_routes
 from gateway.settings import Settings
@@ -45,7 +46,9 @@ def create_app(settings: Settings | None = None, *, demo_key: str | None = None)
     store = SQLStore(engine)
     secrets = settings.secrets
     authenticator = Authenticator(engine, secrets.key)
-    executor = Executor(_limits(settings), introspection=settings.introspection)
+    executor = Executor(
+        _limits(settings), introspection=settings.introspection, planned=settings.executor == "planner"
+    )
     graphql = GraphQLEndpoint(authenticator, executor, store, secrets.cursor, settings.max_request_bytes)
     page, explorer_routes = explorer(demo_key)
 
@@ -71,11 +74,11 @@ def create_app(settings: Settings | None = None, *, demo_key: str | None = None)
             Middleware(AccessMiddleware),
             Middleware(HeadersMiddleware),
             *_cors(settings),
+            Middleware(MaskingMiddleware),
         ],
         exception_handlers={
             GatewayError: gateway_error_response,
             HTTPException: _http_error_response,
-            Exception: _masked_response,
         },
         lifespan=lifespan,
     )
@@ -115,7 +118,3 @@ def _cors(settings: Settings) -> list[Middleware]:
 
 async def _http_error_response(_request: Request, error: Any) -> Response:
     return error_response(error.status_code, f"{error.detail}.", error.headers)
-
-
-async def _masked_response(_request: Request, _error: Exception) -> Response:
-    return error_response(500, MASKED)

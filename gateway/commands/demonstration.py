@@ -82,10 +82,17 @@ async def _count(engine: Engine, organization: Organization) -> int:
 
 
 async def _a_leak(engine: Engine, organization: Organization) -> str:
-    shown = [one for one in await directory.list_domains(engine, organization) if one.archived_at is None]
-    newest = Pages(Kind.LEAK, None, (0,), PageRequest(1), Order("added_at", descending=True))
-    ((page,),) = await SQLStore(engine).run(ask(_scope(organization, shown), [newest]))
-    return str(page.rows[0].id)
+    """The newest leak that was stolen from a machine we know: there is most to see around it."""
+    store = SQLStore(engine)
+    scope = _scope(
+        organization, [one for one in await directory.list_domains(engine, organization) if one.archived_at is None]
+    )
+    newest = Pages(Kind.LEAK, None, (0,), PageRequest(100), Order("added_at", descending=True))
+    ((page,),) = await store.run(ask(scope, [newest]))
+    ids = tuple(leak.id for leak in page.rows)
+    machines = Pages(Kind.ENDPOINT, Kind.LEAK, ids, PageRequest(1), Order("date", descending=True))
+    (pages,) = await store.run(ask(scope, [machines]))
+    return str(next((id_ for id_, found in zip(ids, pages, strict=True) if found.rows), ids[0]))
 
 
 def _scope(organization: Organization, domains: list[Domain]) -> Scope:

@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+import signal
 import socket
 import sys
 from contextlib import closing
@@ -119,6 +120,8 @@ def _build_explorer() -> None:
 
 
 def _run(app: Starlette | str, settings: Settings) -> None:
+    """Serve until a signal ends it: that is a good end, and the exit code says so."""
+    signal.signal(signal.SIGTERM, lambda *_: None)  # what the server raises again when it is done
     uvicorn.run(
         app,
         factory=isinstance(app, str),
@@ -141,8 +144,8 @@ def _introduce(demonstration: Demonstration, settings: Settings) -> None:
     curl = f"curl -s {at}/graphql -H 'X-API-Key: {key}' -H 'Content-Type: application/json' --data-binary"
     page = "{ leaks(first: 3) { totalCount nodes { id login riskLevelName status } } }"
     pivot = (
-        "{ leaks(first: 1) { nodes { login connections { endpoints { nodes { filename leaks(first: 5) "
-        "{ nodes { login connections { users { nodes { identity } } } } } } } } } } }"
+        f'{{ leak(id: \\"{demonstration.leak_id}\\") {{ login connections {{ endpoints {{ nodes {{ filename '
+        "leaks(first: 5) { nodes { login connections { users { nodes { identity } } } } } } } } } }"
     )
     sys.stdout.write(
         f"""

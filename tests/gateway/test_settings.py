@@ -1,0 +1,73 @@
+"""The settings."""
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from gateway.settings import PREFIX, Settings, SettingsError
+
+README = Path(__file__).parents[2] / "README.md"
+NAMES = {PREFIX + setting.name.upper() for setting in fields(Settings)}
+
+
+def test_the_readme_lists_every_setting_and_no_other() -> None:
+    text = README.read_text()
+    listed = set(re.findall(r"^\| `(LEAKS_[A-Z_]+)` \|", text, re.MULTILINE))
+    assert listed == NAMES
+    assert set(re.findall(r"LEAKS_[A-Z_]+", text)) == NAMES
+
+
+def test_the_defaults_that_the_readme_names_are_true() -> None:
+    rows = dict(re.findall(r"^\| `LEAKS_([A-Z_]+)` \| `([^`]+)` \|", README.read_text(), re.MULTILINE))
+    settings = Settings.from_environment({})
+    shown = {name: getattr(settings, name.lower()) for name in rows}
+    assert rows == {
+        name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in shown.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "65536"),
+        ("PORT", "-1"),
+        ("WORKERS", "0"),
+        ("LOG_LEVEL", "loud"),
+        ("SECRET", "short"),
+        ("CORS_ORIGINS", "dashboard.example"),
+        ("INTROSPECTION", "maybe"),
+        ("MAX_NODES", "1e3"),
+    ],
+)
+def test_a_value_that_cannot_be_read_is_named(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=rf"^Invalid LEAKS_{name}\. Valid: "):
+        Settings.from_environment({f"LEAKS_{name}": value})
+
+
+def test_values_are_read(tmp_path: Path) -> None:
+    environment = {
+        "LEAKS_CORS_ORIGINS": "https://a.example, https://b.example",
+        "LEAKS_INTROSPECTION": "off",
+        "LEAKS_SECRET_FILE": str(tmp_path / "secret"),
+        "LEAKS_PORT": "",
+    }
+    settings = Settings.from_environment(environment)
+    assert settings.cors_origins == ("https://a.example", "https://b.example")
+    assert (settings.introspection, settings.port) == (False, 8000)
+
+
+def test_each_purpose_has_a_key_of_its_own_that_lasts(tmp_path: Path) -> None:
+    settings = Settings(secret_file=tmp_path / "new" / "secret")
+    first, again = settings.secrets, settings.secrets
+    assert len({first.key, first.cursor, first.fingerprint}) == 3
+    assert (first.key, first.cursor) == (again.key, again.cursor)
+    assert (tmp_path / "new" / "secret").stat().st_mode & 0o777 == 0o600
+
+
+def test_neither_the_secret_nor_a_password_is_shown() -> None:
+    settings = Settings(secret="canary-" * 9, database_url="postgresql://user:canary@db.example/leaks")
+    assert "canary" not in repr(settings)
+    assert "canary" not in repr(settings.secrets)
+    assert "canary" not in settings.shown_database_url
