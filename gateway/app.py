@@ -20,8 +20,8 @@ from gateway.explorer import explorer
 from gateway.graphql import GraphQLEndpoint, graphql_routes
 from gateway.headers import HeadersMiddleware
 from gateway.health import health_routes
-from gateway.masking import MaskingMiddleware
 from gateway.logs import configure
+from gateway.masking import MaskingMiddleware
 from gateway.rest import LeakEndpoint, rest_routes
 from gateway.settings import Settings
 from gateway.storage.database import make_engine
@@ -46,9 +46,7 @@ def create_app(settings: Settings | None = None, *, demo_key: str | None = None)
     store = SQLStore(engine)
     secrets = settings.secrets
     authenticator = Authenticator(engine, secrets.key)
-    executor = Executor(
-        _limits(settings), introspection=settings.introspection, planned=settings.executor == "planner"
-    )
+    executor = Executor(_limits(settings), introspection=settings.introspection, planned=settings.executor == "planner")
     graphql = GraphQLEndpoint(authenticator, executor, store, secrets.cursor, settings.max_request_bytes)
     page, explorer_routes = explorer(demo_key)
 

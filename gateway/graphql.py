@@ -55,21 +55,8 @@ class GraphQLEndpoint:
             )
         try:
             return await self._answer(request, media_type)
-        except NotAQuery:
-            message = "Only queries are taken by GET; send it by POST."
-            return _refusal(405, Code.BAD_USER_INPUT, message, media_type, {"Allow": "POST"})
-        except BodyError as error:
-            return _refusal(error.status, Code.BAD_USER_INPUT, error.message, media_type)
-        except RequestError as error:
-            # Legacy clients take whatever is not 200 for a failure of transport (section 6.4.1).
-            status = 200 if media_type == JSON_TYPE else STATUSES[error.code]
-            errors = [{**e.formatted, "extensions": {"code": error.code}} for e in error.errors]
-            return _response({"errors": errors}, status, media_type)
-        except GatewayError as error:
-            return _refusal(STATUSES[error.code], error.code, error.message, media_type)
-        except Exception:
-            logger.exception("An operation failed")
-            return _refusal(500, Code.INTERNAL, MASKED, media_type)
+        except Exception as error:  # noqa: BLE001 - whatever it is, a client of this door reads GraphQL
+            return _failure(error, media_type)
 
     async def _answer(self, request: Request, media_type: str) -> Response:
         caller = await self._authenticator.caller(request.headers)
@@ -157,6 +144,25 @@ def _formatted(error: GraphQLError) -> dict[str, Any]:
         logger.error("A resolver failed", exc_info=original)
         formatted["message"], code = MASKED, Code.INTERNAL
     return {**formatted, "extensions": {"code": code}}
+
+
+def _failure(error: Exception, media_type: str) -> Response:
+    """A request that did not get as far as a result: what is not raised on purpose is masked, and logged."""
+    match error:
+        case NotAQuery():
+            message = "Only queries are taken by GET; send it by POST."
+            return _refusal(405, Code.BAD_USER_INPUT, message, media_type, {"Allow": "POST"})
+        case BodyError():
+            return _refusal(error.status, Code.BAD_USER_INPUT, error.message, media_type)
+        case RequestError():
+            # Legacy clients take whatever is not 200 for a failure of transport (section 6.4.1).
+            status = 200 if media_type == JSON_TYPE else STATUSES[error.code]
+            errors = [{**e.formatted, "extensions": {"code": error.code}} for e in error.errors]
+            return _response({"errors": errors}, status, media_type)
+        case GatewayError():
+            return _refusal(STATUSES[error.code], error.code, error.message, media_type)
+    logger.error("An operation failed", exc_info=error)
+    return _refusal(500, Code.INTERNAL, MASKED, media_type)
 
 
 def _refusal(

@@ -1,25 +1,66 @@
 """The log: one line a record on standard error."""
 
+import asyncio
 import logging
-import logging.config
+import re
+import sys
+import time
+from typing import TextIO
 
 from gateway.access import REQUEST_ID
 
+_FORMAT = "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s %(request_id)s %(message)s"
 _QUIET = ("aiosqlite", "alembic", "asyncpg", "databases", "sqlalchemy")
 """Libraries whose lines of detail repeat the values of statements: those never reach the log."""
+
+_BUFFER_BYTES = 1 << 16
+_GATHERED_SECONDS = 0.1
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 class _Line(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        """Put a record on one line; a traceback, escaped, ends it."""
+        """Put a record on one line, whatever is in it; a traceback, escaped, ends it."""
         record.request_id = REQUEST_ID.get()
-        return super().format(record).replace("\n", "\\n")
+        return _CONTROLS.sub(_escape, super().format(record))
+
+
+def _escape(control: re.Match[str]) -> str:
+    return control[0].encode("unicode_escape").decode()
+
+
+class _Stream(logging.StreamHandler[TextIO]):
+    """Writes what is gathered in a moment at once: a system call a line would cost more than the line."""
+
+    def __init__(self) -> None:
+        super().__init__(open(sys.stderr.fileno(), "w", buffering=_BUFFER_BYTES, closefd=False))  # noqa: SIM115
+        self._is_due = False
+
+    def flush(self) -> None:
+        """Write now, or in a moment where a server runs."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            super().flush()
+            return
+        if not self._is_due:
+            self._is_due = True
+            loop.call_later(_GATHERED_SECONDS, self._write)
+
+    def _write(self) -> None:
+        self._is_due = False
+        super().flush()
 
 
 def configure(level: str) -> None:
     """Log from this level up, here and in the server."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(_Line("%(asctime)s.%(msecs)03d %(levelname)s %(name)s %(request_id)s %(message)s", "%FT%T"))
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    # Whatever no line shows is not gathered (https://docs.python.org/3/howto/logging.html#optimization).
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    line = _Line(_FORMAT, "%FT%T")
+    line.converter = time.gmtime
+    handler = _Stream()
+    handler.setFormatter(line)
+    least = logging.getLevelNamesMapping()[level.upper()]
+    logging.basicConfig(level=least, handlers=[handler], force=True)
     for name in _QUIET:
-        logging.getLogger(name).setLevel(logging.WARNING)
+        logging.getLogger(name).setLevel(max(least, logging.WARNING))

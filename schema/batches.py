@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import strawberry
+from graphql.pyutils import Path
 from strawberry import UNSET
 from strawberry.types import Info
 
@@ -120,8 +121,8 @@ def _optional(parameter: inspect.Parameter) -> inspect.Parameter:
 async def _load(resolve: BatchResolver, root: Any, info: Info, arguments: dict[str, Any]) -> Any:
     request: Request = info.context
     raw = info._raw_info  # noqa: SLF001 - Info publishes neither the parent's type nor its cheap path
-    steps = [step for step in raw.path.as_list() if isinstance(step, str)]
-    branch = request.branch(steps[0])
+    place = _place(raw.path)
+    branch = request.branch(place[0][1])
     parent_type = raw.parent_type.name
 
     async def load_all(parents: Sequence[Any]) -> Sequence[Any]:
@@ -129,4 +130,17 @@ async def _load(resolve: BatchResolver, root: Any, info: Info, arguments: dict[s
         answers = await request.store.run(ask(branch.scope, batch.reads)) if batch.reads else ()
         return batch.values(answers)
 
-    return await request.loaders.load((parent_type, *steps), load_all, root)
+    return await request.loaders.load(place, load_all, root)
+
+
+def _place(path: Path | None) -> tuple[tuple[str | None, str], ...]:
+    """Where a field stands in the response: its types and names from the root, list positions aside.
+
+    With the types: below fragments on two of them, one name may stand for two fields, or for other arguments.
+    """
+    steps = []
+    while path is not None:
+        if isinstance(path.key, str):
+            steps.append((path.typename, path.key))
+        path = path.prev
+    return tuple(reversed(steps))

@@ -118,8 +118,8 @@ def list_at_hand(call: Call, wanted: Wanted, order: Order, rows_of_parents: Sequ
 
 def _page(call: Call, wanted: Wanted, order: Order, wanted_filter: Filter) -> tuple[Cursors, PageRequest]:
     scope = call.branch.scope
-    name = f"{call.field_name} {order} {wanted_filter} {call.caller.organization.id} {scope.named}"
-    cursors = Cursors(call.request.cursor_secret, name.encode())
+    name = (call.field_name, order, wanted_filter, call.caller.organization.id, scope.named)
+    cursors = Cursors(call.request.cursor_secret, name)
     after, before = cursors.decode(wanted.after, "after"), cursors.decode(wanted.before, "before")
     return cursors, call.request.page_limits.request(wanted.first, after, wanted.last, before)
 

@@ -77,11 +77,11 @@ class Cursors:
 
     Attributes:
         secret: The installation's key for cursors.
-        list_name: What the list is, to the letter: field, order, filter and scope. A cursor works for no other.
+        list_name: What the list is: field, order, filter and scope, by their `repr`. A cursor works for no other.
     """
 
     secret: bytes
-    list_name: bytes
+    list_name: tuple[Any, ...]
 
     def encode(self, key: Key) -> str:
         """The opaque cursor of a place in this list."""
@@ -110,7 +110,7 @@ class Cursors:
         return (int(value) if letter == "i" else None if letter == "n" else value), row_id
 
     def _tag(self, payload: bytes) -> bytes:
-        return hmac.digest(self.secret, self.list_name + b"\x00" + payload, "sha256")[:_TAG_BYTES]
+        return hmac.digest(self.secret, repr(self.list_name).encode() + b"\x00" + payload, "sha256")[:_TAG_BYTES]
 
 
 def _type_letter(value: str | int | None) -> str:

@@ -25,7 +25,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
+    item: pytest.Item, call: pytest.CallInfo[None]  # noqa: ARG001 - so pytest calls it
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Report a skip as a failure where skips are forbidden."""
     report = yield
@@ -120,5 +120,3 @@ def fresh_database(request: pytest.FixtureRequest, folder: Path, engine_name: st
     name = f"leaks_{next(_numbers)}"
     server.psql(f"CREATE DATABASE {name} TEMPLATE {template};")
     return str(server.get_uri(name))
-
-

@@ -62,7 +62,9 @@ class Asking:
         assert not result.errors, result.errors
         return orjson.loads(orjson.dumps(result.data))
 
-    async def statements(self, query: str, variables: dict[str, Any] | None = None, key: str = "read") -> Sequence[Command]:
+    async def statements(
+        self, query: str, variables: dict[str, Any] | None = None, key: str = "read"
+    ) -> Sequence[Command]:
         """The statements that an operation causes."""
         await self.caller(key)
         self.engine.commands.clear()

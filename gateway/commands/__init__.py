@@ -5,10 +5,15 @@ import sys
 import typer
 
 from gateway.commands.database import Interrupted
-from gateway.commands.directory import domains, keys, organizations
+from gateway.commands.demo import demo
+from gateway.commands.domains import domains
+from gateway.commands.examples import examples
 from gateway.commands.files import export, import_
+from gateway.commands.keys import keys
+from gateway.commands.migration import migrate
+from gateway.commands.organizations import organizations
 from gateway.commands.schema import schema
-from gateway.commands.serving import demo, migrate, serve
+from gateway.commands.serving import serve
 from gateway.importing.files import UnreadableFile
 from gateway.settings import SettingsError
 from gateway.storage.engine import DatabaseError
@@ -22,24 +27,44 @@ app = typer.Typer(
     name="python -m gateway",
     help="""Serve an organization's own exposed credentials over GraphQL and REST.
 
-    To look around:    python -m gateway demo
+    To look around, run demo. With records of your own, run what stands below in this order.
 
-    For production:    migrate, organizations add, keys create, import, serve
+    Exit codes: 0 done, 1 an error, told in one line; 2 a wrong use; 130 interrupted.
     """,
+    epilog=examples(
+        "demo",
+        "migrate",
+        'organizations add "Example Corp"',
+        'import leaks.jsonl.gz --organization "Example Corp" --create-domains',
+        'keys create --organization "Example Corp" --expires 90d',
+        "serve --workers 2",
+    ),
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command()(demo)
-app.command()(serve)
-app.command()(migrate)
+app.command(epilog=examples("demo", "demo --leaks 1000000 --port 8080"))(demo)
+app.command(epilog=examples("serve", "serve --host 0.0.0.0 --port 8080 --workers 4"))(serve)
+app.command(epilog=examples("migrate", "migrate --database-url sqlite:///leaks.db"))(migrate)
 app.add_typer(organizations, name="organizations")
 app.add_typer(domains, name="domains")
 app.add_typer(keys, name="keys")
-app.command("import")(import_)
-app.command()(export)
-app.command()(schema)
+app.command(
+    "import",
+    epilog=examples(
+        'import leaks.jsonl more.jsonl.gz --organization "Example Corp" --create-domains',
+        'import leaks.jsonl -o "Example Corp" --dry-run',
+        'import - -o "Example Corp" --strict < leaks.jsonl',
+    ),
+)(import_)
+app.command(
+    epilog=examples(
+        'export --organization "Example Corp" --output leaks.jsonl.gz',
+        'export -o "Example Corp" --domain example.com | jq .login',
+    )
+)(export)
+app.command(epilog=examples("schema", "schema --check"))(schema)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -10,11 +10,13 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from gateway.settings import Settings
-from gateway.storage.database import open_engine
+from gateway.storage.database import open_engine, parse_url, sqlite_path
 from gateway.storage.engine import DatabaseError, Engine
 from gateway.storage.migrations import is_at_head
 
 T = TypeVar("T")
+
+_MIGRATE = "Run: python -m gateway migrate"
 
 DatabaseOption = Annotated[
     str | None,
@@ -43,10 +45,20 @@ async def open_database(settings: Settings) -> AsyncIterator[Engine]:
     Raises:
         DatabaseError: it is not; the message says which command to run.
     """
+    _refuse_unmade(settings)
     async with open_engine(settings.database_url) as engine:
         if not await is_at_head(engine):
-            raise DatabaseError("The database is not at the newest version. Run: python -m gateway migrate")
+            raise DatabaseError(f"The database is not at the newest version. {_MIGRATE}")
         yield engine
+
+
+def _refuse_unmade(settings: Settings) -> None:
+    url = parse_url(settings.database_url)
+    if url.get_backend_name() != "sqlite":
+        return
+    path = sqlite_path(url)
+    if not path.exists() or (path.is_file() and not path.stat().st_size):
+        raise DatabaseError(f"There is no database at {path} yet. {_MIGRATE}")
 
 
 class Interrupted(Exception):

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+from gateway.commands.clock import now
 from gateway.commands.database import open_database
-from gateway.commands.directory import issue_key, now
+from gateway.commands.keys import issue_key
+from gateway.commands.progress import progress
 from gateway.commands.tables import hint
 from gateway.importing.demo import ORGANIZATIONS, DemoOrganization, demo_lines
 from gateway.importing.importer import import_leaks
@@ -12,7 +14,7 @@ from gateway.storage import directory
 from gateway.storage.engine import Engine
 from gateway.storage.migrations import migrate
 from gateway.storage.reads import SQLStore
-from schema.errors import NotFound
+from schema.errors import BadUserInput, NotFound
 from schema.pages import Order, PageRequest
 from schema.records import Domain, Kind, Organization
 from schema.scope import KeyScope, Scope
@@ -35,9 +37,11 @@ async def prepare(settings: Settings, leaks: int, seed: int) -> Demonstration:
 
     Raises:
         DatabaseError: the database cannot be used.
+        BadUserInput: it holds somebody's own records.
     """
     await migrate(settings.database_url)
     async with open_database(settings) as engine:
+        await _refuse_real_records(engine)
         for made_up in ORGANIZATIONS:
             await _fill(engine, settings, made_up, leaks, seed)
         organization = await directory.find_organization(engine, ORGANIZATIONS[0].name)
@@ -50,6 +54,13 @@ async def prepare(settings: Settings, leaks: int, seed: int) -> Demonstration:
         )
 
 
+async def _refuse_real_records(engine: Engine) -> None:
+    made_up = {one.name for one in ORGANIZATIONS}
+    for organization in await directory.list_organizations(engine):
+        if organization.name not in made_up:
+            raise BadUserInput(f'The database holds records of "{organization.name}"; the demo needs one of its own.')
+
+
 async def _fill(engine: Engine, settings: Settings, made_up: DemoOrganization, leaks: int, seed: int) -> None:
     try:
         organization = await directory.find_organization(engine, made_up.name)
@@ -57,13 +68,15 @@ async def _fill(engine: Engine, settings: Settings, made_up: DemoOrganization, l
         organization = await directory.add_organization(engine, made_up.name)
     if await _count(engine, organization) < leaks:
         hint(f"Making {leaks} leaks of {made_up.name} …")
-        await import_leaks(
-            engine,
-            organization,
-            demo_lines(made_up, leaks, seed),
-            secret=settings.secrets.fingerprint,
-            create_domains=True,
-        )
+        with progress(made_up.name, leaks, "leaks") as report:
+            await import_leaks(
+                engine,
+                organization,
+                demo_lines(made_up, leaks, seed),
+                secret=settings.secrets.fingerprint,
+                create_domains=True,
+                report=lambda done: report(done.lines),
+            )
     for domain in await directory.list_domains(engine, organization):
         if domain.name in made_up.archived_domains and domain.archived_at is None:
             await directory.archive_domain(engine, organization, domain.name, now())

@@ -1,25 +1,25 @@
 """import, export: an organization's leaks from files and to them."""
 
-import gzip
-import os
+import asyncio
+import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from tempfile import NamedTemporaryFile
-from typing import Annotated, BinaryIO, cast
+from typing import Annotated, BinaryIO
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from gateway.commands.database import DatabaseOption, open_database, read_settings, wait_for
-from gateway.commands.directory import OrganizationOption
+from gateway.commands.organizations import OrganizationOption
+from gateway.commands.output import open_output
+from gateway.commands.progress import progress
 from gateway.commands.tables import hint
 from gateway.importing.exporter import export_leaks
-from gateway.importing.files import STANDARD_INPUT, file_bytes, open_lines
+from gateway.importing.files import STANDARD_INPUT, UnreadableFile, file_bytes, open_lines
 from gateway.importing.importer import Summary, import_leaks
 from gateway.storage.directory import find_organization
+from gateway.storage.engine import Engine
+from schema.records import Organization
 
 
 def import_(
@@ -30,30 +30,37 @@ def import_(
     create_domains: Annotated[bool, typer.Option("--create-domains", help="Add the domains that are unknown.")] = False,
     database_url: DatabaseOption = None,
 ) -> None:
-    """Import leaks. A bad line is reported and passed over; the exit code is then 1.
+    """Import leaks from JSON Lines.
 
-    The same file twice changes nothing, and one that was interrupted may simply be run again.
+    A bad line is reported as FILE:LINE and passed over; the exit code is then 1. The same file twice changes nothing,
+    and one that was interrupted may simply be run again.
     """
     settings = read_settings(database_url)
+    _refuse_missing(file)
+
+    async def take(engine: Engine, owner: Organization, name: str) -> Summary:
+        def report_bad_line(number: int, reason: str) -> None:
+            hint(f"{name}:{number}: {reason}")
+
+        with progress(name, file_bytes(name)) as report, open_lines(name, report) as lines:
+            return await import_leaks(
+                engine,
+                owner,
+                _interruptible(lines) if name == STANDARD_INPUT else lines,
+                secret=settings.secrets.fingerprint,
+                dry_run=dry_run,
+                strict=strict,
+                create_domains=create_domains,
+                report_bad_line=report_bad_line,
+            )
 
     async def work() -> Summary:
         total = Summary()
         async with open_database(settings) as engine:
             owner = await find_organization(engine, organization)
             for name in file:
-                with _progress(name) as report, open_lines(name, report) as lines:
-                    summary = await import_leaks(
-                        engine,
-                        owner,
-                        lines,
-                        secret=settings.secrets.fingerprint,
-                        dry_run=dry_run,
-                        strict=strict,
-                        create_domains=create_domains,
-                        report_bad_line=lambda number, reason, name=name: hint(f"{name}:{number}: {reason}"),  # type: ignore[misc]
-                    )
-                total = _sum(total, summary)
-                if summary.stopped_at is not None:
+                total = _sum(total, await take(engine, owner, name))
+                if total.stopped_at is not None:
                     break
         return total
 
@@ -63,19 +70,58 @@ def import_(
         sys.exit(1)
 
 
+def _refuse_missing(names: list[str]) -> None:
+    """Refuse all where one is not there, before anything is written."""
+    for name in names:
+        if name != STANDARD_INPUT and not Path(name).exists():
+            raise UnreadableFile(f"{name} cannot be read: No such file or directory.")
+
+
+def _interruptible(lines: Iterator[bytes]) -> Iterator[bytes]:
+    """The lines; Ctrl-C ends even a wait for the next, which nothing else would before it comes."""
+    work = asyncio.current_task()
+    line: bytes | None = b""
+    while line is not None:
+        handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            if work is not None and work.cancelling():
+                raise KeyboardInterrupt
+            line = next(lines, None)
+        finally:
+            signal.signal(signal.SIGINT, handler)
+        if line is not None:
+            yield line
+
+
+def _sum(total: Summary, one: Summary) -> Summary:
+    return Summary(
+        total.new + one.new,
+        total.updated + one.updated,
+        total.unchanged + one.unchanged,
+        total.bad + one.bad,
+        one.stopped_at,
+    )
+
+
 def export(
     organization: OrganizationOption,
-    domain: Annotated[list[str] | None, typer.Option(help="Only this domain; may be repeated.")] = None,
+    domain: Annotated[
+        list[str] | None,
+        typer.Option(metavar="D", help="Only this domain; may be repeated. Else all that are not archived."),
+    ] = None,
     output: Annotated[str, typer.Option(metavar="FILE", help="Where to; .gz is packed; - is standard output.")] = "-",
     database_url: DatabaseOption = None,
 ) -> None:
-    """Export leaks as JSON Lines that `import` takes; passwords are masked. A file is there whole, or not at all."""
+    """Export leaks as JSON Lines.
+
+    `import` takes them. Passwords are masked. A file is there whole, or not at all, and for its owner only.
+    """
 
     async def work() -> None:
         async with open_database(read_settings(database_url)) as engine:
             owner = await find_organization(engine, organization)
-            with _output(output) as file:
-                await _write(file, export_leaks(engine, owner, domain))
+            with open_output(output) as file:
+                await _write(file, export_leaks(engine, owner, domain or None))
 
     wait_for(work())
 
@@ -83,68 +129,3 @@ def export(
 async def _write(file: BinaryIO, chunks: AsyncIterator[bytes]) -> None:
     async for chunk in chunks:
         file.write(chunk)
-
-
-@contextmanager
-def _output(name: str) -> Iterator[BinaryIO]:
-    """A file that takes its name when it is whole."""
-    if name == STANDARD_INPUT:
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
-        return
-    path = Path(name)
-    with NamedTemporaryFile(dir=path.absolute().parent, prefix=f".{path.name}-", delete=False) as draft:
-        try:
-            if name.endswith(".gz"):
-                with gzip.open(draft, "wb") as packed:
-                    yield cast("BinaryIO", packed)
-            else:
-                yield cast("BinaryIO", draft)
-            draft.flush()
-            os.fsync(draft.fileno())
-            os.replace(draft.name, path)  # noqa: PTH105 - in one step, over what is there
-        except BaseException:
-            Path(draft.name).unlink(missing_ok=True)
-            raise
-
-
-@contextmanager
-def _progress(name: str) -> "Iterator[Reporter]":
-    """Tells how much of a file has been read: a bar on a terminal, a line now and then elsewhere."""
-    size = file_bytes(name)
-    if not sys.stderr.isatty():
-        yield Reporter(name, size)
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(name, total=size)
-        yield Reporter(name, size, lambda position: bar.update(task, completed=position))
-
-
-_LINE_EVERY_BYTES = 100_000_000
-
-
-class Reporter:
-    """Takes how many bytes of a file have been read."""
-
-    def __init__(self, name: str, size: int | None, show: Callable[[int], None] | None = None) -> None:
-        self._name = name
-        self._size = size
-        self._show = show or self._tell
-        self._told = 0
-
-    def __call__(self, position: int) -> None:
-        """Show how far it is."""
-        self._show(position)
-
-    def _tell(self, position: int) -> None:
-        if position - self._told >= _LINE_EVERY_BYTES:
-            self._told = position
-            of = "" if self._size is None else f" of {self._size}"
-            hint(f"{self._name}: {position}{of} bytes read")
-
-
-def _sum(total: Summary, one: Summary) -> Summary:
-    return Summary(
-        total.new + one.new, total.updated + one.updated, total.unchanged + one.unchanged, total.bad + one.bad
-    )

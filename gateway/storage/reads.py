@@ -5,6 +5,7 @@ places and the scope are values. So a shape is compiled once.
 """
 
 from collections.abc import Callable, Sequence
+from itertools import count
 from typing import Any, TypeVar, assert_never
 
 from sqlalchemy import BigInteger, ColumnElement, FromClause, Select, bindparam, func, literal_column, select
@@ -22,7 +23,7 @@ from gateway.storage.conditions import (
     visible_node,
 )
 from gateway.storage.engine import Engine, Rows
-from gateway.storage.json_text import JsonText, json_values, shape_of
+from gateway.storage.json_text import JsonText, json_values, list_values, shape_of
 from gateway.storage.pages import PageShape, count_of, ids_of_page, rows_of_page
 from gateway.storage.statements import SQLITE, Command, Statement, each, is_in
 from gateway.storage.tables import leaks, nodes
@@ -36,6 +37,7 @@ from schema.store import Answer, Column, Counts, Lookup, Pages, Program, Read, S
 T = TypeVar("T")
 
 _STATEMENTS_KEPT = 1024
+_SELECTIONS_KEPT = 512
 
 
 class SQLStore:
@@ -67,27 +69,46 @@ class Statements:
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
         self._kept: Kept[Any, Statement] = Kept(_STATEMENTS_KEPT)
+        self._described: Kept[int, tuple[Any, int, dict[str, Any]]] = Kept(_SELECTIONS_KEPT)
+        self._shapes: Kept[Any, int] = Kept(_STATEMENTS_KEPT)
+        self._numbers = count()
 
     def command(self, scope: Scope, read: Read) -> Command:
         """The statement of a read, with its values."""
         values = scope_values(scope)
         match read:
             case Lookup():
-                statement = self._statement((read.kind, _shape(read.select)), _lookup, read)
-                return statement.bind(**values, ids=read.ids, **json_values(read.select or ()))
+                shape, selected = self._describe(read.select)
+                statement = self._statement((read.kind, shape), _lookup, read)
+                return statement.bind(**(values | selected | {"ids": read.ids}))
             case Counts():
                 statement = self._statement((read.kind, read.via, parts(read.filter)), _counts, read)
-                return statement.bind(**values, parents=read.parents, **filter_values(read.filter))
+                return statement.bind(**(values | filter_values(read.filter) | {"parents": read.parents}))
             case Pages():
-                statement = self._statement((PageShape.of(read), _shape(read.select)), _pages, read)
-                return statement.bind(**values, **_page_values(read), **json_values(read.select or ()))
+                shape, selected = self._describe(read.select)
+                statement = self._statement((PageShape.of(read), shape), _pages, read)
+                return statement.bind(**(values | selected | _page_values(read)))
             case Written():
-                statement = self._statement((None, shape_of((read.list,))), _written, read)
-                return statement.bind(**values, **json_values((read.list,)))
+                shape, selected = self._describe(read.list.parts)
+                statement = self._statement((PageShape.of(read.list.pages), shape, Written), _written, read)
+                return statement.bind(**(values | selected | list_values(read.list.pages)))
         assert_never(read)
 
     def _statement(self, key: Any, build: Callable[[Any, Dialect], Select[Any]], read: Read) -> Statement:
         return self._kept.get(key, lambda: Statement(build(read, self._dialect), self._dialect))
+
+    def _describe(self, selected: tuple[Any, ...] | None) -> tuple[int, dict[str, Any]]:
+        """A number for the shape of what is selected, and what it binds.
+
+        A plan selects the very same thing time and again, so what it is is found out once.
+        """
+        _, shape, values = self._described.get(id(selected), lambda: self._new_description(selected))
+        return shape, values
+
+    def _new_description(self, selected: tuple[Any, ...] | None) -> tuple[Any, int, dict[str, Any]]:
+        # It is kept itself, so that no other can come to have its identity.
+        shape = None if selected is None else shape_of(selected)
+        return selected, self._shapes.get(shape, lambda: next(self._numbers)), json_values(selected or ())
 
 
 def answer(read: Read, rows: Rows) -> Answer:
@@ -120,10 +141,6 @@ def _maker(kind: Kind, selected: Sequence[Selected] | None) -> Callable[[Sequenc
 
 def _as_it_is(row: Sequence[Any]) -> Sequence[Any]:
     return row
-
-
-def _shape(selected: Sequence[Selected] | None) -> Any:
-    return None if selected is None else shape_of(selected)
 
 
 def _page_values(read: Pages) -> dict[str, Any]:

@@ -51,13 +51,11 @@ class Statement:
         return Command(self.sql, [self._row(values) for values in rows], many=True)
 
     def _row(self, values: dict[str, Any]) -> tuple[Any, ...]:
-        known = {**self._constants, **values}
-        return tuple(self._value(known[name]) for name in self._names)
-
-    def _value(self, value: Any) -> Any:
-        if isinstance(value, (list, tuple)):
-            return orjson.dumps(value).decode() if self._list_as_json else list(value)
-        return value
+        known = self._constants | values
+        for name, value in values.items():
+            if isinstance(value, (list, tuple)):
+                known[name] = orjson.dumps(value).decode() if self._list_as_json else list(value)
+        return tuple(map(known.__getitem__, self._names))
 
 
 def each(dialect: Dialect, name: str, type_: TypeEngine[Any]) -> TableValuedAlias:

@@ -4,9 +4,9 @@ The resolver of a list is called once, with a stand-in for its parents, before a
 its arguments alone. If it raises, the operation is left to the interpreter, which tells each error at its own place.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from graphql.execution.values import VariableValues
 
@@ -23,8 +23,10 @@ from schema.execution.plan import (
     Same,
     TotalPart,
     has_lists,
+    is_constant,
     is_written,
 )
+from schema.kept import Kept
 from schema.listings import Listing
 from schema.pages import Page
 from schema.records import (
@@ -51,6 +53,8 @@ from schema.store import (
     Selected,
     Written,
 )
+
+T = TypeVar("T")
 
 _LEAK = Leak("", 0, 0, RiskLevelName.NONE, LeakStatus.NEW, None, "", None, None)
 _STAND_INS: Mapping[str, Any] = {
@@ -165,7 +169,7 @@ def bind(plan: Plan, request: Request, variables: VariableValues) -> list[tuple[
     Raises:
         GatewayError: an argument cannot be taken.
     """
-    return [(key, _Binding(request, key, variables).root(edge)) for key, edge in plan.roots]
+    return [(key, _Binding(request, key, variables, plan.written).root(edge)) for key, edge in plan.roots]
 
 
 class _Layout:
@@ -188,8 +192,9 @@ class _Layout:
 class _Binding:
     """Binds one root field and all below it."""
 
-    def __init__(self, request: Request, key: str, variables: VariableValues) -> None:
+    def __init__(self, request: Request, key: str, variables: VariableValues, written: Kept[Any, Any]) -> None:
         self._request = request
+        self._written = written
         self._branch = request.branch(key)
         self._variables = variables
 
@@ -217,7 +222,7 @@ class _Binding:
 
     def _rows(self, plan: ObjectPlan) -> BoundRows:
         if has_lists(plan) and is_written(plan) and plan.type_name not in _AT_HAND:
-            return BoundRows((self._json_object(plan),), None)
+            return self._once(plan, lambda: BoundRows((self._json_object(plan),), None))
         layout = _Layout(is_stored=plan.type_name not in _AT_HAND)
         bound = self._object(plan, layout)
         return BoundRows(tuple(layout.select), bound)
@@ -268,7 +273,15 @@ class _Binding:
     # --------------------------------------------------- written by the store
 
     def _json_list(self, plan: ListPlan, batch: Batch) -> JsonList:
-        return JsonList(_pages(batch), tuple((key, self._json_part(part)) for key, part in plan.parts))
+        parts = self._once(plan, lambda: tuple((key, self._json_part(part)) for key, part in plan.parts))
+        return JsonList(_pages(batch), parts)
+
+    def _once(self, plan: ListPlan | ObjectPlan, bind: Callable[[], T]) -> T:
+        """Bind what no request changes once for all of them; page sizes hang on the door."""
+        if not is_constant(plan):
+            return bind()
+        bound: T = self._written.get((id(plan), self._request.page_limits), bind)
+        return bound
 
     def _json_part(self, part: ListPart) -> JsonListPart:
         match part:

@@ -20,7 +20,7 @@ from graphql.execution.values import VariableValues, get_variable_values
 from graphql.validation import NoSchemaIntrospectionCustomRule, recommended_rules, specified_rules
 
 from schema.errors import Code
-from schema.execution.limits import Limits, check_shape
+from schema.execution.limits import Limits, check_shape, sizing_variables
 from schema.execution.plan import Plan
 from schema.execution.planning import Declined, steering_variables
 from schema.kept import Kept
@@ -54,6 +54,8 @@ class Document:
         fragments: Its fragments, by name.
         steering: The variables that `@include` and `@skip` hang on, by operation.
         plans: The plans of its operations, by the operation's name and the values of its steering variables.
+        sizing: The variables that the number of nodes hangs on, by operation.
+        nodes: How many nodes its operations can return, by the operation's name and the sizes that these give.
     """
 
     node: DocumentNode
@@ -61,6 +63,8 @@ class Document:
     fragments: dict[str, FragmentDefinitionNode]
     steering: dict[str | None, tuple[str, ...]]
     plans: Kept[Any, Plan | Declined]
+    sizing: dict[str | None, tuple[str, ...]]
+    nodes: Kept[Any, int]
 
     def operation(self, name: str | None) -> OperationDefinitionNode:
         """The operation by this name, or the only one there is.
@@ -113,7 +117,8 @@ class Documents:
         if errors:
             raise RequestError(Code.GRAPHQL_VALIDATION_FAILED, errors[:_MAX_ERRORS])
         steering = {name: steering_variables(operation, fragments) for name, operation in operations.items()}
-        return Document(node, operations, fragments, steering, Kept(_PLANS_KEPT))
+        sizing = {name: sizing_variables(operation, fragments) for name, operation in operations.items()}
+        return Document(node, operations, fragments, steering, Kept(_PLANS_KEPT), sizing, Kept(_PLANS_KEPT))
 
 
 def coerce_variables(

@@ -14,7 +14,7 @@ from schema.build import build_schema
 from schema.errors import GatewayError
 from schema.execution.binding import bind
 from schema.execution.documents import Document, Documents, coerce_variables, is_query
-from schema.execution.limits import Limits, check_nodes
+from schema.execution.limits import Limits, check_nodes, count_nodes, size_of
 from schema.execution.plan import Plan
 from schema.execution.planning import Declined, Planner
 from schema.execution.running import run
@@ -76,7 +76,7 @@ class Executor:
         if only_queries and not is_query(node):
             raise NotAQuery
         variables = coerce_variables(self._schema, node, dict(operation.variables))
-        check_nodes(self._schema, node, document.fragments, variables.coerced, self._limits, request.page_limits)
+        check_nodes(self._nodes(document, node, variables, request), self._limits)
         try:
             bound = bind(self._plan(document, node, variables), request, variables)
         except (Declined, GatewayError):
@@ -86,6 +86,17 @@ class Executor:
             return await self._interpret(document, operation, request)
         self.counts["planned"] += 1
         return Result(await request.store.run(run(bound)), ())
+
+    def _nodes(
+        self, document: Document, node: OperationDefinitionNode, variables: VariableValues, request: Request
+    ) -> int:
+        name = node.name.value if node.name else None
+        sizes = (size_of(variables.coerced.get(variable)) for variable in document.sizing[name])
+
+        def count() -> int:
+            return count_nodes(self._schema, node, document.fragments, variables.coerced, request.page_limits)
+
+        return document.nodes.get((name, request.page_limits, *sizes), count)
 
     def _plan(self, document: Document, node: OperationDefinitionNode, variables: VariableValues) -> Plan:
         if self._planner is None:

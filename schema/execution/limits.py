@@ -62,24 +62,51 @@ def check_shape(
         _check("aliases", aliases, limits.aliases)
 
 
-def check_nodes(
+def count_nodes(
     schema: GraphQLSchema,
     operation: OperationDefinitionNode,
     fragments: Mapping[str, FragmentDefinitionNode],
     variables: Mapping[str, Any],
-    limits: Limits,
     pages: PageLimits,
 ) -> int:
-    """The nodes that a valid operation can return.
+    """The nodes that a valid operation can return."""
+    root = schema.get_root_type(operation.operation)
+    return _NodeWalk(schema, fragments, variables, pages).count(operation.selection_set, root, 1)
+
+
+def check_nodes(nodes: int, limits: Limits) -> None:
+    """Refuse an operation that can return too many nodes.
 
     Raises:
-        OperationTooCostly: they are too many.
+        OperationTooCostly: it can; the message says how many and how many would be taken.
     """
-    root = schema.get_root_type(operation.operation)
-    nodes = _NodeWalk(schema, fragments, variables, pages).count(operation.selection_set, root, 1)
     _check("nodes", nodes, limits.nodes)
-    return nodes
 
+
+def sizing_variables(
+    operation: OperationDefinitionNode, fragments: Mapping[str, FragmentDefinitionNode]
+) -> tuple[str, ...]:
+    """The variables that the number of nodes hangs on: with their values, or their lengths, it is known."""
+    found: set[str] = set()
+    for definition in (operation, *fragments.values()):
+        _find_sizing(definition.selection_set, found)
+    return tuple(sorted(found))
+
+
+def size_of(value: Any) -> Any:
+    """What of a variable's value the number of nodes hangs on."""
+    return len(value) if isinstance(value, list) else value
+
+
+def _find_sizing(selection_set: SelectionSetNode | None, found: set[str]) -> None:
+    for selection in selection_set.selections if selection_set else ():
+        for argument in getattr(selection, "arguments", None) or ():
+            if argument.name.value in _SIZES and isinstance(argument.value, VariableNode):
+                found.add(argument.value.name.value)
+        _find_sizing(getattr(selection, "selection_set", None), found)
+
+
+_SIZES = {"first", "last", "ids"}
 
 _WORDS = {
     "deep": "The operation is {found} fields deep; at most {ceiling} are taken.",

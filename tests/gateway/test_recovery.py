@@ -125,7 +125,10 @@ async def test_a_sqlite_file_that_is_damaged_is_an_internal_error_and_no_crash(s
         file.write(b"\xff" * size)
     async with running(create_app(world.settings)) as client:
         gateway = Gateway(client, world)
-        for response in (await gateway.get(f"/leaks/{EXAMPLE_ID}"), await gateway.respond("{ leaks { nodes { url } } }")):
+        for response in (
+            await gateway.get(f"/leaks/{EXAMPLE_ID}"),
+            await gateway.respond("{ leaks { nodes { url } } }"),
+        ):
             assert response.status_code in {200, 500}
             assert "An internal error occurred." in response.text
             assert "malformed" not in response.text

@@ -113,9 +113,7 @@ async def test_every_status_is_told_in_lower_case(gateway: Gateway) -> None:
 
 async def test_the_arrays_are_whole_however_long(gateway: Gateway) -> None:
     connections = (await leak(gateway, LARGE_ID)).json()["data"]["connections"]
-    assert connections["resources"] == [
-        {"resource": f"host-{n:03}.example.net", "type": "domain"} for n in range(MANY)
-    ]
+    assert connections["resources"] == [{"resource": f"host-{n:03}.example.net", "type": "domain"} for n in range(MANY)]
     assert connections["users"] == [{"identity_type": "username"}] * MANY
     endpoints = gateway.world.corp.connected(LARGE_ID, Kind.ENDPOINT)
     assert connections["endpoints"] == [{"filename": e["filename"], "date": e["date"]} for e in endpoints]
@@ -273,7 +271,19 @@ async def test_a_domain_without_leaks_has_none(gateway: Gateway) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["", ",", "foo", "example.com", "{com},", ",{com}", "{com},,{com}", "{com},foo", "{bare}", "{{{com}}}", "urn:uuid:{com}"],
+    [
+        "",
+        ",",
+        "foo",
+        "example.com",
+        "{com},",
+        ",{com}",
+        "{com},,{com}",
+        "{com},foo",
+        "{bare}",
+        "{{{com}}}",
+        "urn:uuid:{com}",
+    ],
 )
 async def test_a_domain_id_that_is_no_uuid_is_a_400_that_says_so(gateway: Gateway, value: str) -> None:
     com = gateway.world.domain_id("example.com")

@@ -147,7 +147,12 @@ async def test_a_filter_holds_what_it_says(gateway: Gateway, wanted: dict[str, A
 async def test_the_filters_above_find_something_and_not_everything(gateway: Gateway) -> None:
     corp = gateway.world.corp
     everything = len(corp.leaks(IN_USE))
-    for wanted in ({"resource": HOST}, {"filename": MACHINE}, {"urlContains": "mail"}, {"login": "STRASSE@example.net"}):
+    for wanted in (
+        {"resource": HOST},
+        {"filename": MACHINE},
+        {"urlContains": "mail"},
+        {"login": "STRASSE@example.net"},
+    ):
         assert 0 < len(corp.leaks(IN_USE, is_wanted(wanted))) < everything
 
 
@@ -184,9 +189,7 @@ async def test_what_is_no_instant_is_refused(gateway: Gateway, text: str) -> Non
 
 @pytest.mark.parametrize("field", FIELDS)
 @pytest.mark.parametrize("direction", ["ASC", "DESC"])
-async def test_every_order_is_total_and_no_date_is_older_than_any(
-    gateway: Gateway, field: str, direction: str
-) -> None:
+async def test_every_order_is_total_and_no_date_is_older_than_any(gateway: Gateway, field: str, direction: str) -> None:
     expected = gateway.world.corp.leaks(IN_USE, field=FIELDS[field], descending=direction == "DESC")
     data = await gateway.ask(LIST, {"order": {"field": field, "direction": direction}, "first": 100})
     assert ids_of(data) == expected
@@ -343,18 +346,30 @@ async def test_a_cursor_is_refused_in_another_list(gateway: Gateway) -> None:
         assert await refused(gateway, LIST, {"after": cursor, **more}, key), more
     for other in (
         "query ($c: String) { organization { domains(after: $c) { totalCount } } }",
-        "query ($c: String) { domain(id: %s) { leaks(after: $c) { totalCount } } }" % _quoted(world.domain_id("example.com")),
-        "query ($c: String) { node(id: %s) { ... on Endpoint { leaks(after: $c) { totalCount } } } }" % _quoted(world.machine_id),
+        "query ($c: String) { domain(id: %s) { leaks(after: $c) { totalCount } } }"
+        % _quoted(world.domain_id("example.com")),
+        "query ($c: String) { node(id: %s) { ... on Endpoint { leaks(after: $c) { totalCount } } } }"
+        % _quoted(world.machine_id),
         "query ($c: String) { leaks { nodes { connections { users(before: $c) { totalCount } } } } }",
     ):
         assert await refused(gateway, other, {"c": cursor}), other
-    for same in ({"filter": {}}, {"filter": {"status": None}}, {"order": {"field": "ADDED_AT"}}, {"first": 7}, {"last": 7}):
+    for same in (
+        {"filter": {}},
+        {"filter": {"status": None}},
+        {"order": {"field": "ADDED_AT"}},
+        {"first": 7},
+        {"last": 7},
+    ):
         assert not await refused(gateway, LIST, {"after": cursor, **same}), same
 
 
 async def test_a_cursor_of_one_connected_kind_is_refused_in_another(gateway: Gateway) -> None:
-    query = """query ($c: String) { leaks(first: 1) { nodes { connections { users(after: $c) { edges { cursor } } } } } }"""
-    given = await gateway.ask("{ leaks(first: 1) { nodes { connections { users { edges { cursor } } resources { edges { cursor } } } } } }")
+    query = (
+        """query ($c: String) { leaks(first: 1) { nodes { connections { users(after: $c) { edges { cursor } } } } } }"""
+    )
+    given = await gateway.ask(
+        "{ leaks(first: 1) { nodes { connections { users { edges { cursor } } resources { edges { cursor } } } } } }"
+    )
     connections = given["leaks"]["nodes"][0]["connections"]
     assert not await refused(gateway, query, {"c": connections["users"]["edges"][0]["cursor"]})
     assert await refused(gateway, query, {"c": connections["resources"]["edges"][0]["cursor"]})
@@ -371,13 +386,18 @@ async def test_a_cursor_holds_after_a_restart(world: World, gateway: Gateway) ->
     assert ids_of(data) == world.corp.leaks(IN_USE)[5:10]
 
 
-@pytest.mark.parametrize(("part", "kind"), [("resources", Kind.RESOURCE), ("users", Kind.USER), ("endpoints", Kind.ENDPOINT)])
+@pytest.mark.parametrize(
+    ("part", "kind"), [("resources", Kind.RESOURCE), ("users", Kind.USER), ("endpoints", Kind.ENDPOINT)]
+)
 async def test_what_a_leak_is_connected_to_is_met_once_from_page_to_page(
     gateway: Gateway, part: str, kind: Kind
 ) -> None:
-    query = """query ($id: ID!, $first: Int, $after: String, $last: Int, $before: String) { leak(id: $id) { connections {
+    query = (
+        """query ($id: ID!, $first: Int, $after: String, $last: Int, $before: String) { leak(id: $id) { connections {
         part: %s(first: $first, after: $after, last: $last, before: $before) { totalCount nodes { id }
-               pageInfo { hasNextPage hasPreviousPage startCursor endCursor } } } } }""" % part
+               pageInfo { hasNextPage hasPreviousPage startCursor endCursor } } } } }"""
+        % part
+    )
     expected = [node["id"] for node in gateway.world.corp.connected(LARGE_ID, kind)]
     for forward in (True, False):
         met: list[str] = []
@@ -446,9 +466,7 @@ _filters = st.fixed_dictionaries(
         "urlContains": _maybe(st.sampled_from(["mail", "VPN", "/1", "example"])),
     },
 )
-_orders = st.fixed_dictionaries(
-    {"field": st.sampled_from(list(FIELDS)), "direction": st.sampled_from(["ASC", "DESC"])}
-)
+_orders = st.fixed_dictionaries({"field": st.sampled_from(list(FIELDS)), "direction": st.sampled_from(["ASC", "DESC"])})
 _domains = _maybe(st.lists(st.sampled_from([*IN_USE, "old.example.com"]), min_size=1, max_size=3))
 _LEAKS_VIA = {
     None: "leaks({arguments}, domainIds: $in)",
@@ -509,7 +527,9 @@ async def test_any_list_is_what_it_would_be_in_plain_python(
         if via is Kind.USER:
             is_of = lambda leak: {"identity": PERSON, "identity_type": "email"} in leak["connections"]["users"]  # noqa: E731
     descending = order["direction"] == "DESC"
-    expected = expected_of(domains, lambda leak: is_of(leak) and holds(leak), FIELDS[order["field"]], descending=descending)
+    expected = expected_of(
+        domains, lambda leak: is_of(leak) and holds(leak), FIELDS[order["field"]], descending=descending
+    )
 
     async def ask(**page: Any) -> Any:
         data = await operations.ask(_query(via), values | page)

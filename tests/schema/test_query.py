@@ -97,7 +97,9 @@ async def test_an_id_may_be_an_integer_by_its_type_and_is_no_uuid(gateway: Gatew
 
 async def test_an_id_may_be_in_upper_case(gateway: Gateway) -> None:
     id_ = EXAMPLE_ID.upper()
-    data = await gateway.ask("query ($id: ID!) { leak(id: $id) { id } node(id: $id) { id } nodes(ids: [$id]) { id } }", {"id": id_})
+    data = await gateway.ask(
+        "query ($id: ID!) { leak(id: $id) { id } node(id: $id) { id } nodes(ids: [$id]) { id } }", {"id": id_}
+    )
     assert data == {"leak": {"id": EXAMPLE_ID}, "node": {"id": EXAMPLE_ID}, "nodes": [{"id": EXAMPLE_ID}]}
 
 
@@ -220,7 +222,12 @@ async def test_skip_and_include_are_followed(gateway: Gateway) -> None:
 
 
 async def test_the_organization_is_the_callers(gateway: Gateway) -> None:
-    for key, name in (("read", "Example Corp"), ("labs", "Example Labs"), ("nobody", "Example Nobody"), ("restricted", "Example Corp")):
+    for key, name in (
+        ("read", "Example Corp"),
+        ("labs", "Example Labs"),
+        ("nobody", "Example Nobody"),
+        ("restricted", "Example Corp"),
+    ):
         assert await gateway.ask("{ organization { name } }", key=key) == {"organization": {"name": name}}
 
 
@@ -251,7 +258,14 @@ async def test_a_domain_of_the_organization_is_found_by_its_id(gateway: Gateway)
         id_ = world.domain_id(name)
         data = await gateway.ask(query, {"id": id_.upper()})
         assert data == {"domain": {"id": id_, "name": name, "archivedAt": archived_at}}
-    for id_ in (UNKNOWN_ID, "foo", "", EXAMPLE_ID, world.domain_id("example.com", "labs"), world.organizations["corp"].id):
+    for id_ in (
+        UNKNOWN_ID,
+        "foo",
+        "",
+        EXAMPLE_ID,
+        world.domain_id("example.com", "labs"),
+        world.organizations["corp"].id,
+    ):
         assert await gateway.ask(query, {"id": id_}) == {"domain": None}
 
 

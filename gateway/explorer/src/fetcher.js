@@ -15,5 +15,14 @@ export const makeFetcher = (key) => async (operation) => {
     credentials: "omit",
     referrerPolicy: "no-referrer",
   });
-  return response.json();
+  return readAnswer(response);
 };
+
+async function readAnswer(response) {
+  const text = await response.text();
+  try {
+    return JSON.parse(text);
+  } catch {
+    return { errors: [{ message: `The answer is no JSON; its status is ${response.status}.` }] };
+  }
+}

@@ -17,6 +17,7 @@ import { KeyBar } from "./KeyBar.jsx";
 
 const plugins = [HISTORY_PLUGIN, explorerPlugin()];
 
+// A new fetcher makes GraphiQL load the schema again; with null for a schema it asks for none.
 function Explorer() {
   const [key, setKey] = useState(readKey() || configuration.key || "");
   const fetcher = useMemo(() => makeFetcher(key), [key]);
@@ -28,7 +29,6 @@ function Explorer() {
     <>
       <KeyBar apiKey={key} onChange={changeKey} />
       <GraphiQL
-        key={key}
         fetcher={fetcher}
         schema={key ? undefined : null}
         plugins={plugins}

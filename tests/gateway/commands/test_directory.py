@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from gateway.commands.directory import parse_expiry
+from gateway.commands.clock import parse_expiry
 from gateway.keys import PATTERN
 from tests.gateway.commands.conftest import Run
 
@@ -58,10 +58,13 @@ def test_an_error_is_one_line(ready: Run, arguments: tuple[str, ...], message: s
     assert "secret" not in done.stderr
 
 
-def test_a_database_that_is_not_at_head_is_refused(run: Run) -> None:
-    run("migrate")
-    done = run("organizations", "list", LEAKS_DATABASE_URL="sqlite:////nowhere/leaks.db")
-    assert done.stderr == "error: There is no database at /nowhere/leaks.db.\n"
+def test_a_database_that_is_not_there_yet_is_refused_and_not_made(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "leaks.db"
+    expected = f"error: There is no database at {path} yet. Run: python -m gateway migrate\n"
+    assert run("organizations", "list", LEAKS_DATABASE_URL=f"sqlite:///{path}").stderr == expected
+    assert not path.exists()
+    path.touch()
+    assert run("serve", "--database-url", f"sqlite:///{path}").stderr == expected
 
 
 def test_a_command_says_how_to_migrate(run: Run, tmp_path: Path) -> None:
@@ -112,7 +115,7 @@ def test_an_expiry_is_a_span_or_an_instant(text: str, instant: str) -> None:
     assert parse_expiry(text, NOON) == instant
 
 
-@pytest.mark.parametrize("text", ["", "5", "5m", "-1d", "99999w99", "2025-12-31T00:00:00Z", "tomorrow"])
+@pytest.mark.parametrize("text", ["", "5", "5m", "-1d", "99999w99", "0d", "2025-12-31T00:00:00Z", "tomorrow"])
 def test_an_expiry_that_is_neither_or_past_is_refused(text: str) -> None:
     with pytest.raises(typer.BadParameter):
         parse_expiry(text, NOON)

@@ -1,5 +1,6 @@
 """demo and serve, as processes."""
 
+import errno
 import os
 import re
 import shlex
@@ -35,7 +36,7 @@ def _started(environment: dict[str, str], *arguments: str) -> Iterator[tuple[sub
     try:
         for line in process.stdout:
             said.append(line)
-            if "Uvicorn running" in line:
+            if "Serving on" in line:
                 break
         yield process, "".join(said)
     finally:
@@ -70,6 +71,30 @@ def test_the_demo_prints_requests_that_work(environment: dict[str, str]) -> None
         assert key in httpx.get(f"http://127.0.0.1:{port}/graphiql").text
         process.send_signal(signal.SIGINT)
         assert process.wait(10) == 0
+
+
+def test_a_second_demo_uses_the_database_again_and_revokes_the_first_keys(
+    run: Run, environment: dict[str, str], tmp_path: Path
+) -> None:
+    url = f"sqlite:///{tmp_path / 'data' / 'leaks-gateway' / 'demo-50-7.db'}"
+    said = []
+    for _ in range(2):
+        with _started(environment, "demo", "--port", "0", "--leaks", "50", "--seed", "7") as (_, words):
+            said.append(words)
+    assert "Making 50 leaks" in said[0]
+    assert "Making" not in said[1]
+    listed = run("keys", "list", "--database-url", url).stdout.splitlines()
+    assert [line.split("\t")[-1] == "-" for line in listed] == [False, False, True, True]
+    names = [line.split("\t")[1] for line in run("organizations", "list", "--database-url", url).stdout.splitlines()]
+    assert names == ["Example Corp", "Example Labs"]
+
+
+def test_the_demo_adds_nothing_to_real_records(ready: Run, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'data' / 'leaks-gateway' / 'leaks.db'}"
+    done = ready("demo", "--port", "0", "--database-url", url)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == 'error: The database holds records of "Acme"; the demo needs one of its own.\n'
+    assert ready("organizations", "list").stdout.count("\n") == 1
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "example.com"])  # noqa: S104 - it is refused
@@ -115,7 +140,15 @@ def test_a_port_in_use_is_one_line(ready: Run) -> None:
         done = ready("serve", "--port", port)
     assert (done.returncode, done.stderr) == (
         1,
-        f"error: 127.0.0.1:{port} cannot be served on: {os.strerror(98)}.\n",
+        f"error: 127.0.0.1:{port} cannot be served on: {os.strerror(errno.EADDRINUSE)}.\n",
+    )
+
+
+def test_a_host_that_is_not_ours_is_one_line(ready: Run) -> None:
+    done = ready("serve", "--host", "192.0.2.1", "--port", "0")
+    assert (done.returncode, done.stderr) == (
+        1,
+        f"error: 192.0.2.1:0 cannot be served on: {os.strerror(errno.EADDRNOTAVAIL)}.\n",
     )
 
 

@@ -1,12 +1,14 @@
 """When GraphiQL is built."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from starlette.applications import Starlette
 
 from gateway.explorer import explorer
-from gateway.explorer.build import ExplorerBuildError, ensure_build
+from gateway.explorer.build import ExplorerBuildError, ensure_build, reason_of
 from tests.serving import running
 
 
@@ -40,6 +42,57 @@ def test_it_is_made_again_when_a_source_changes(sources: Path) -> None:
     ensure_build(sources, make)
     (sources / "src" / "main.jsx").write_text("two")
     assert (ensure_build(sources, make) / "index.html").read_text() == "build 2"
+
+
+def test_it_is_made_again_when_a_source_comes_or_goes(sources: Path) -> None:
+    make = _Maker()
+    ensure_build(sources, make)
+    (sources / "src" / "more.js").write_text("")
+    ensure_build(sources, make)
+    (sources / "src" / "more.js").unlink()
+    ensure_build(sources, make)
+    assert make.made == 3
+
+
+def test_two_who_need_it_at_once_share_one_build(sources: Path) -> None:
+    make = _Maker()
+
+    def make_slowly(folder: Path, target: Path) -> None:
+        time.sleep(0.2)
+        make(folder, target)
+
+    with ThreadPoolExecutor() as pool:
+        builds = [pool.submit(ensure_build, sources, make_slowly) for _ in range(2)]
+    assert {(build.result() / "index.html").read_text() for build in builds} == {"build 1"}
+
+
+def test_a_folder_that_cannot_be_written_is_said_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ExplorerBuildError, match=r"^GraphiQL cannot be built: .*No such file"):
+        ensure_build(tmp_path / "none", _Maker())
+
+
+NPM_SAYS = """npm warn old
+npm error code ECONNREFUSED
+npm error syscall connect
+npm error FetchError: request failed
+npm error     at ClientRequest
+npm error A complete log of this run can be found in: /root/.npm/log
+"""
+VITE_SAYS = """✗ Build failed in 73ms
+error during build:
+Build failed with 1 error:
+
+\x1b[31mUnexpected token\x1b[0m
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("output", "reason"),
+    [(NPM_SAYS, "FetchError: request failed"), (VITE_SAYS, "Unexpected token"), ("", "no reason was given.")],
+)
+def test_a_failure_is_told_in_the_line_that_says_why(output: str, reason: str) -> None:
+    assert reason_of(output) == reason
 
 
 def test_a_build_that_fails_leaves_the_last_one(sources: Path) -> None:

@@ -5,12 +5,15 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from graphql import parse, validate
+from graphql import build_schema, parse, validate
+from starlette.applications import Starlette
 
+from gateway.explorer import explorer
 from gateway.explorer.build import BUILD, SOURCES
-from schema.build import build_schema
 from tests.gateway.explorer.conftest import ExplorerServer, Visit
+from tests.serving import running
 
+SDL = Path(__file__).parents[3] / "schema" / "schema.graphql"
 EXAMPLES = sorted((SOURCES / "src" / "examples").glob("*.graphql"))
 QUERY = "{ organization { name } }"
 
@@ -27,11 +30,20 @@ async def _enter_key(visit: Visit, key: str) -> None:
     await visit.page.wait_for_selector(".graphiql-query-editor .view-lines")
 
 
-async def _type_and_run(visit: Visit, query: str) -> str:
+async def _type(visit: Visit, query: str) -> None:
+    """Type a query into a new tab; the editor closes the braces by itself."""
     await visit.page.get_by_role("button", name="New tab").click()
     await visit.page.locator(".graphiql-query-editor .view-lines").click()
     await visit.page.keyboard.press("Control+A")
-    await visit.page.keyboard.type(query.replace("{", "{ ").replace(" }", ""), delay=5)
+    await visit.page.keyboard.type(query.replace(" }", ""), delay=5)
+
+
+async def _written(visit: Visit) -> str:
+    return " ".join((await visit.page.locator(".graphiql-query-editor .view-lines").inner_text()).split())
+
+
+async def _type_and_run(visit: Visit, query: str) -> str:
+    await _type(visit, query)
     async with visit.page.expect_response("**/graphql") as response:
         await visit.page.keyboard.press("Control+Enter")
     await (await response.value).finished()
@@ -97,10 +109,76 @@ async def test_a_browser_gets_the_page_at_the_endpoint(explorer_server: Explorer
     assert visit.complaints == []
 
 
+async def test_another_visitor_has_no_key(explorer_server: ExplorerServer, visit: Visit) -> None:
+    await _open(visit, explorer_server.url)
+    await _enter_key(visit, explorer_server.world.keys["read"])
+    browser = visit.context.browser
+    assert browser is not None
+    other = await (await browser.new_context()).new_page()
+    await other.goto(f"{explorer_server.url}/graphiql")
+    assert await other.get_by_label("API key").input_value() == ""
+
+
+async def test_the_key_is_hidden_until_it_is_asked_for(explorer_server: ExplorerServer, visit: Visit) -> None:
+    await _open(visit, explorer_server.demo_url)
+    field = visit.page.get_by_label("API key")
+    assert await field.get_attribute("type") == "password"
+    await visit.page.get_by_role("button", name="Show", exact=True).click()
+    assert await field.get_attribute("type") == "text"
+
+
+async def test_what_the_gateway_says_of_a_wrong_key_is_shown(explorer_server: ExplorerServer, visit: Visit) -> None:
+    await _open(visit, explorer_server.url)
+    await _enter_key(visit, "lgk_wrong")
+    await visit.page.get_by_role("button", name="Execute query").click()
+    await visit.page.locator(".graphiql-response").get_by_text("UNAUTHENTICATED").wait_for()
+
+
+async def test_another_key_loads_the_schema_again_but_keeps_what_was_typed(
+    explorer_server: ExplorerServer, visit: Visit
+) -> None:
+    await _open(visit, explorer_server.demo_url)
+    await _type(visit, "{ viewer { name } }")
+    await visit.page.get_by_label("API key").fill(explorer_server.world.keys["labs"])
+    async with visit.page.expect_request("**/graphql") as asked:
+        await visit.page.get_by_label("API key").press("Enter")
+    request = await asked.value
+    assert "IntrospectionQuery" in (request.post_data or "")
+    assert request.headers["x-api-key"] == explorer_server.world.keys["labs"]
+    await request.response()
+    assert await _written(visit) == "{ viewer { name}}"
+    assert visit.complaints == []
+
+
+async def test_the_editor_completes_and_formats_in_its_workers(explorer_server: ExplorerServer, visit: Visit) -> None:
+    async with visit.page.expect_response("**/graphql"):
+        await _open(visit, explorer_server.demo_url)
+    await _type(visit, "{ organization { na } }")
+    await visit.page.keyboard.press("Control+Space")
+    await visit.page.locator(".suggest-widget").get_by_text("name", exact=True).first.click()
+    await visit.page.locator(".graphiql-query-editor .view-lines").click()
+    await visit.page.keyboard.press("Control+Shift+I")
+    await visit.page.locator(".graphiql-query-editor .view-line").nth(4).wait_for()
+    assert await _written(visit) == "{ organization { name } }"
+    assert visit.complaints == []
+
+
+async def test_the_page_itself_never_scrolls(explorer_server: ExplorerServer, visit: Visit) -> None:
+    await _open(visit, explorer_server.demo_url)
+    await visit.page.locator(".graphiql-query-editor .view-lines").click(button="right")
+    await visit.page.locator(".monaco-editor .graphiql-editor, .context-view").first.wait_for(state="attached")
+    await visit.page.evaluate("for (const e of document.querySelectorAll('html, body, #explorer')) e.scrollTop = 999")
+    box = await visit.page.get_by_label("API key").bounding_box()
+    logo = await visit.page.get_by_text("Leaks", exact=True).bounding_box()
+    assert box is not None
+    assert logo is not None
+    assert 0 <= box["y"] < logo["y"]
+    assert await visit.page.evaluate("document.documentElement.scrollHeight <= innerHeight")
+
+
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_an_example_is_valid(example: Path) -> None:
-    document = parse(example.read_text())
-    assert validate(build_schema()._schema, document) == []  # noqa: SLF001 - published under no other name
+    assert validate(build_schema(SDL.read_text()), parse(example.read_text())) == []
     assert example.read_text().startswith("# ")
 
 
@@ -111,9 +189,24 @@ def test_the_page_may_run_and_load_nothing_but_its_own(explorer_server: Explorer
     assert policy.startswith("default-src 'none'; script-src 'self';")
     assert policy != second.headers["Content-Security-Policy"], "a nonce is new with every page"
     assert first.headers["Cache-Control"] == "no-store"
+    assert first.headers["X-Content-Type-Options"] == "nosniff"
+    assert first.headers["Referrer-Policy"] == "no-referrer"
+    assert "<script>" not in first.text
+    assert httpx.head(f"{explorer_server.url}/graphiql").status_code == 200
+    assert httpx.get(f"{explorer_server.url}/graphiql/", follow_redirects=True).url.path == "/graphiql"
 
 
-def test_a_prefilled_key_cannot_break_out_of_the_page(explorer_server: ExplorerServer) -> None:
+async def test_a_prefilled_key_cannot_break_out_of_the_page(tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text('<meta name="leaks-explorer" content="__LEAKS_EXPLORER__" />')
+    (tmp_path / "assets").mkdir()
+    _, routes = explorer('"><script>', tmp_path)
+    async with running(Starlette(routes=routes)) as client:
+        text = (await client.get("/graphiql")).text
+    assert "<script>" not in text
+    assert text.count('"') == 4
+
+
+def test_only_the_demo_knows_a_key_beforehand(explorer_server: ExplorerServer) -> None:
     assert explorer_server.world.keys["read"] in httpx.get(f"{explorer_server.demo_url}/graphiql").text
     assert "lgk_" not in httpx.get(f"{explorer_server.url}/graphiql").text
 
@@ -123,8 +216,29 @@ def test_the_files_are_kept_by_the_browser(explorer_server: ExplorerServer) -> N
     answer = httpx.get(f"{explorer_server.url}/graphiql/assets/{asset}")
     assert answer.status_code == 200
     assert "immutable" in answer.headers["Cache-Control"]
-    assert answer.headers["X-Content-Type-Options"] == "nosniff"
     again = httpx.get(answer.url, headers={"If-None-Match": answer.headers["ETag"]})
     assert again.status_code == 304
-    assert httpx.get(f"{explorer_server.url}/graphiql/index.html").status_code == 404
-    assert httpx.get(f"{explorer_server.url}/graphiql/../app.py").status_code == 404
+    assert httpx.head(answer.url).headers["Content-Length"] == str(len(answer.content))
+
+
+@pytest.mark.parametrize(
+    ("ending", "media_types"),
+    [
+        ("js", {"text/javascript", "application/javascript"}),
+        ("css", {"text/css"}),
+        ("svg", {"image/svg+xml"}),
+        ("ttf", {"font/ttf", "font/sfnt"}),
+    ],
+)
+def test_a_file_is_what_it_says_it_is(explorer_server: ExplorerServer, ending: str, media_types: set[str]) -> None:
+    asset = next((BUILD / "assets").glob(f"*.{ending}")).name
+    answer = httpx.get(f"{explorer_server.url}/graphiql/assets/{asset}")
+    assert answer.headers["Content-Type"].partition(";")[0] in media_types
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.parametrize(
+    "path", ["index.html", "sources.sha256", "assets/", "assets/none.js", "assets/%2e%2e/index.html"]
+)
+def test_nothing_else_is_served(explorer_server: ExplorerServer, path: str) -> None:
+    assert httpx.get(f"{explorer_server.url}/graphiql/{path}").status_code == 404

@@ -1,0 +1,75 @@
+"""domains: the parts of an organization that leaks belong to."""
+
+from typing import Annotated
+
+import typer
+
+from gateway.commands.clock import now
+from gateway.commands.database import DatabaseOption, open_database, read_settings, wait_for
+from gateway.commands.examples import examples
+from gateway.commands.organizations import OrganizationOption
+from gateway.commands.tables import show
+from gateway.storage import directory
+from schema.records import Domain
+
+NameArgument = Annotated[str, typer.Argument(metavar="NAME")]
+DomainArgument = Annotated[str, typer.Argument(metavar="D", help="The domain's name or id.")]
+
+domains = typer.Typer(no_args_is_help=True, help="Domains: the parts of an organization that leaks belong to.")
+
+
+@domains.command("add", epilog=examples('domains add example.com --organization "Example Corp"'))
+def add_domain(name: NameArgument, organization: OrganizationOption, database_url: DatabaseOption = None) -> None:
+    """Add a domain to an organization. Its id is printed."""
+
+    async def work() -> Domain:
+        async with open_database(read_settings(database_url)) as engine:
+            owner = await directory.find_organization(engine, organization)
+            return await directory.add_domain(engine, owner, name)
+
+    typer.echo(wait_for(work()).id)
+
+
+@domains.command("archive", epilog=examples('domains archive old.example.com --organization "Example Corp"'))
+def archive_domain(
+    domain: DomainArgument, organization: OrganizationOption, database_url: DatabaseOption = None
+) -> None:
+    """Archive a domain.
+
+    Its leaks are shown only where it is named.
+    """
+
+    async def work() -> None:
+        async with open_database(read_settings(database_url)) as engine:
+            owner = await directory.find_organization(engine, organization)
+            await directory.archive_domain(engine, owner, domain, now())
+
+    wait_for(work())
+
+
+@domains.command("restore", epilog=examples('domains restore old.example.com --organization "Example Corp"'))
+def restore_domain(
+    domain: DomainArgument, organization: OrganizationOption, database_url: DatabaseOption = None
+) -> None:
+    """Take a domain out of the archive."""
+
+    async def work() -> None:
+        async with open_database(read_settings(database_url)) as engine:
+            owner = await directory.find_organization(engine, organization)
+            await directory.restore_domain(engine, owner, domain)
+
+    wait_for(work())
+
+
+@domains.command("list")
+def list_domains(organization: OrganizationOption, database_url: DatabaseOption = None) -> None:
+    """List an organization's domains.
+
+    Id, name, and since when each is archived.
+    """
+
+    async def work() -> list[Domain]:
+        async with open_database(read_settings(database_url)) as engine:
+            return await directory.list_domains(engine, await directory.find_organization(engine, organization))
+
+    show(("id", "name", "archived"), ((one.id, one.name, one.archived_at) for one in wait_for(work())))

@@ -1,0 +1,15 @@
+"""migrate: the way of a database to the newest version."""
+
+from gateway.commands.database import DatabaseOption, read_settings, wait_for
+from gateway.commands.tables import hint
+from gateway.storage import migrations
+
+
+def migrate(database_url: DatabaseOption = None) -> None:
+    """Bring the database to the newest version.
+
+    A SQLite file that is not there is made; one of something else is left as it is.
+    """
+    settings = read_settings(database_url)
+    wait_for(migrations.migrate(settings.database_url))
+    hint(f"{settings.shown_database_url} is at the newest version.")
