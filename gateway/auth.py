@@ -69,10 +69,12 @@ def presented_key(headers: Headers) -> str:
     Raises:
         Unauthenticated: there is none, or several that differ.
     """
-    presented = {
-        *(value.strip() for value in headers.getlist("x-api-key")),
-        *(_without_scheme(value) for value in headers.getlist("authorization")),
-    }
+    presented = set()
+    for name, value in headers.raw:
+        if name == b"x-api-key":
+            presented.add(value.decode("latin-1").strip())
+        elif name == b"authorization":
+            presented.add(_without_scheme(value.decode("latin-1")))
     if len(presented) != 1:
         raise Unauthenticated
     return presented.pop()

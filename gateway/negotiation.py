@@ -1,9 +1,11 @@
 """Which media type a client prefers (RFC 9110, section 12.5.1)."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 
-def preferred(accept: str | None, offered: Sequence[str], default: str) -> str | None:
+@lru_cache(256)
+def preferred(accept: str | None, offered: tuple[str, ...], default: str) -> str | None:
     """The offered type that the client likes best, the first of equals; None where it takes none of them.
 
     Without an `Accept` header, and where the client takes anything, it is the default.

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import AsyncIterator, Generator, Iterator
 from itertools import count
 from pathlib import Path
+from tempfile import mkdtemp
 
 import pytest
 import pytest_asyncio
@@ -25,7 +26,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]  # noqa: ARG001 - so pytest calls it
+    item: pytest.Item,
+    call: pytest.CallInfo[None],  # noqa: ARG001 - so pytest calls it
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Report a skip as a failure where skips are forbidden."""
     report = yield
@@ -39,10 +41,9 @@ _numbers = count()
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+def postgres() -> Iterator[PostgresServer]:
     """A PostgreSQL server of its own for the run."""
-    server = PostgresServer(tmp_path_factory.mktemp("postgres"), cleanup_mode="delete")
-    with server:
+    with new_postgres() as server:
         yield server
 
 
@@ -107,6 +108,12 @@ def live_gateway(world: World) -> Iterator[str]:
     """The address of a real server over the database that is filled once."""
     with served(create_app(world.settings)) as address:
         yield address
+
+
+def new_postgres() -> PostgresServer:
+    """A PostgreSQL server that runs, and is gone with its data where its `with` ends."""
+    # Not below pytest's own folder: another run shuts that to all but its user, and the server runs as another.
+    return PostgresServer(Path(mkdtemp(prefix="leaks-postgres-")), cleanup_mode="delete")
 
 
 def fresh_database(request: pytest.FixtureRequest, folder: Path, engine_name: str) -> str:

@@ -143,8 +143,8 @@ CORP_LEAKS: Sequence[Record] = (
             added_at=None if number % 7 == 0 else instant(number * 13 % 60),
             connections=_connected(
                 [(HOST, "domain")] * (number % 2) + [(f"host-{number % 5:03}.example.net", "domain")],
-                [(PERSON, ("email", "username")[number % 2])] + [(f"user-{number % 6:03}", "username")],
-                [(MACHINE, "2025-12-04T14:30:00.000Z")] + [(f"[PL]203.0.113.{number % 8}.rar", instant(0))],
+                [(PERSON, ("email", "username")[number % 2]), (f"user-{number % 6:03}", "username")],
+                [(MACHINE, "2025-12-04T14:30:00.000Z"), (f"[PL]203.0.113.{number % 8}.rar", instant(0))],
             ),
         )
         for number in range(90)

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from gateway.commands.database import Interrupted
+from gateway.commands import interruption
 from gateway.commands.demo import demo
 from gateway.commands.domains import domains
 from gateway.commands.examples import examples
@@ -18,8 +18,6 @@ from gateway.importing.files import UnreadableFile
 from gateway.settings import SettingsError
 from gateway.storage.engine import DatabaseError
 from schema.errors import GatewayError
-
-INTERRUPTED = 130
 
 EXPECTED = (GatewayError, DatabaseError, SettingsError, UnreadableFile, OSError)
 
@@ -71,14 +69,14 @@ def main(arguments: list[str] | None = None) -> None:
     """Run a command and exit: 0 done, 1 an error, 2 a wrong use, 130 interrupted."""
     try:
         app(arguments)
-    except Interrupted:
-        sys.exit(_tell("interrupted", INTERRUPTED))
+    except interruption.Interrupted:
+        sys.exit(_tell(interruption.MESSAGE, interruption.CODE))
     except EXPECTED as error:
-        sys.exit(_tell(f"error: {_one_line(error)}", 1))
+        sys.exit(_tell(f"error: {_one_line(error)}\n", 1))
 
 
 def _tell(message: str, code: int) -> int:
-    sys.stderr.write(message + "\n")
+    sys.stderr.write(message)
     return code
 
 

@@ -1,11 +1,10 @@
 """The database that a command works on."""
 
-import asyncio
 import os
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
 import typer
 
@@ -13,8 +12,6 @@ from gateway.settings import Settings
 from gateway.storage.database import open_engine, parse_url, sqlite_path
 from gateway.storage.engine import DatabaseError, Engine
 from gateway.storage.migrations import is_at_head
-
-T = TypeVar("T")
 
 _MIGRATE = "Run: python -m gateway migrate"
 
@@ -59,19 +56,3 @@ def _refuse_unmade(settings: Settings) -> None:
     path = sqlite_path(url)
     if not path.exists() or (path.is_file() and not path.stat().st_size):
         raise DatabaseError(f"There is no database at {path} yet. {_MIGRATE}")
-
-
-class Interrupted(Exception):
-    """The person at the keyboard ended the command; what was half done has been taken back."""
-
-
-def wait_for(work: Coroutine[Any, Any, T]) -> T:
-    """Run what a command does to its end.
-
-    Raises:
-        Interrupted: it was ended before.
-    """
-    try:
-        return asyncio.run(work)
-    except KeyboardInterrupt:
-        raise Interrupted from None

@@ -1,15 +1,14 @@
 """import, export: an organization's leaks from files and to them."""
 
-import asyncio
-import signal
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
 import typer
 
-from gateway.commands.database import DatabaseOption, open_database, read_settings, wait_for
+from gateway.commands.database import DatabaseOption, open_database, read_settings
+from gateway.commands.interruption import interruptible, wait_for
 from gateway.commands.organizations import OrganizationOption
 from gateway.commands.output import open_output
 from gateway.commands.progress import progress
@@ -46,7 +45,7 @@ def import_(
             return await import_leaks(
                 engine,
                 owner,
-                _interruptible(lines) if name == STANDARD_INPUT else lines,
+                interruptible(lines) if name == STANDARD_INPUT else lines,
                 secret=settings.secrets.fingerprint,
                 dry_run=dry_run,
                 strict=strict,
@@ -75,22 +74,6 @@ def _refuse_missing(names: list[str]) -> None:
     for name in names:
         if name != STANDARD_INPUT and not Path(name).exists():
             raise UnreadableFile(f"{name} cannot be read: No such file or directory.")
-
-
-def _interruptible(lines: Iterator[bytes]) -> Iterator[bytes]:
-    """The lines; Ctrl-C ends even a wait for the next, which nothing else would before it comes."""
-    work = asyncio.current_task()
-    line: bytes | None = b""
-    while line is not None:
-        handler = signal.signal(signal.SIGINT, signal.default_int_handler)
-        try:
-            if work is not None and work.cancelling():
-                raise KeyboardInterrupt
-            line = next(lines, None)
-        finally:
-            signal.signal(signal.SIGINT, handler)
-        if line is not None:
-            yield line
 
 
 def _sum(total: Summary, one: Summary) -> Summary:

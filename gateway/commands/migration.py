@@ -1,6 +1,7 @@
 """migrate: the way of a database to the newest version."""
 
-from gateway.commands.database import DatabaseOption, read_settings, wait_for
+from gateway.commands.database import DatabaseOption, read_settings
+from gateway.commands.interruption import wait_for
 from gateway.commands.tables import hint
 from gateway.storage import migrations
 

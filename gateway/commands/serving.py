@@ -14,7 +14,8 @@ from starlette.applications import Starlette
 from uvicorn.supervisors import Multiprocess
 
 from gateway.app import create_app
-from gateway.commands.database import DatabaseOption, open_database, read_settings, wait_for
+from gateway.commands.database import DatabaseOption, open_database, read_settings
+from gateway.commands.interruption import wait_for
 from gateway.commands.listening import bind, origin
 from gateway.commands.tables import hint
 from gateway.explorer.build import ExplorerBuildError, ensure_build

@@ -22,9 +22,6 @@ from schema.execution.plan import (
     Plan,
     Same,
     TotalPart,
-    has_lists,
-    is_constant,
-    is_written,
 )
 from schema.kept import Kept
 from schema.listings import Listing
@@ -221,7 +218,7 @@ class _Binding:
         return BoundObjects({name: self._rows(object_) for name, object_ in plan.by_type.items()}, plan.is_list)
 
     def _rows(self, plan: ObjectPlan) -> BoundRows:
-        if has_lists(plan) and is_written(plan) and plan.type_name not in _AT_HAND:
+        if plan.has_lists and plan.is_written and plan.type_name not in _AT_HAND:
             return self._once(plan, lambda: BoundRows((self._json_object(plan),), None))
         layout = _Layout(is_stored=plan.type_name not in _AT_HAND)
         bound = self._object(plan, layout)
@@ -278,7 +275,7 @@ class _Binding:
 
     def _once(self, plan: ListPlan | ObjectPlan, bind: Callable[[], T]) -> T:
         """Bind what no request changes once for all of them; page sizes hang on the door."""
-        if not is_constant(plan):
+        if not plan.is_constant:
             return bind()
         bound: T = self._written.get((id(plan), self._request.page_limits), bind)
         return bound

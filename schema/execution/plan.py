@@ -57,10 +57,28 @@ Member: TypeAlias = Column | Literal | Same | Edge
 
 @dataclass(frozen=True, slots=True)
 class ObjectPlan:
-    """The members of an object, in the order of the response."""
+    """The members of an object, in the order of the response.
+
+    Attributes:
+        type_name: The type of the object.
+        members: Its members, by key.
+        has_lists: Whether there are lists in it.
+        is_written: Whether the store can write it, and all below it, as JSON.
+        is_constant: Whether what is read for it, and for all below it, is the same for every request.
+    """
 
     type_name: str
     members: tuple[tuple[str, Member], ...]
+    has_lists: bool = field(init=False)
+    is_written: bool = field(init=False)
+    is_constant: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Find out once what is asked of it for every request."""
+        members = [member for _, member in self.members]
+        object.__setattr__(self, "has_lists", any(_has_lists(member) for member in members))
+        object.__setattr__(self, "is_written", all(_is_written(member) for member in members))
+        object.__setattr__(self, "is_constant", all(_is_constant(member) for member in members))
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +139,12 @@ class ListPlan:
     parts: tuple[tuple[str, ListPart], ...]
     is_written: bool
 
+    @property
+    def is_constant(self) -> bool:
+        """Whether what is read for it, and for all below it, is the same for every request."""
+        nodes = (part.node for _, part in self.parts if isinstance(part, NodesPart))
+        return all(node is None or node.is_constant for node in nodes)
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -140,49 +164,29 @@ def is_written_part(part: ListPart) -> bool:
     match part:
         case NodesPart():
             has_cursor = any(isinstance(member, Cursor) for _, member in part.edge or ())
-            return part.node is not None and not has_cursor and is_written(part.node)
+            return part.node is not None and not has_cursor and part.node.is_written
         case PageInfoPart():
             return False
     return True
 
 
-def is_written(plan: ObjectPlan) -> bool:
-    """Whether the store can write an object, and all below it, as JSON."""
-    return all(_is_written_member(member) for _, member in plan.members)
+def _has_lists(member: Member) -> bool:
+    return isinstance(member, Edge) or (isinstance(member, Same) and member.object.has_lists)
 
 
-def has_lists(plan: ObjectPlan) -> bool:
-    """Whether an object has lists in it."""
-    return any(
-        isinstance(member, Edge) or (isinstance(member, Same) and has_lists(member.object))
-        for _, member in plan.members
-    )
-
-
-def _is_written_member(member: Member) -> bool:
+def _is_written(member: Member) -> bool:
     match member:
         case Same():
-            return is_written(member.object)
+            return member.object.is_written
         case Edge():
             return member.is_inlined
     return True
 
 
-def is_constant(plan: ListPlan | ObjectsPlan | ObjectPlan) -> bool:
-    """Whether what is read for it, and for all below it, is the same for every request."""
-    match plan:
-        case ListPlan():
-            nodes = (part.node for _, part in plan.parts if isinstance(part, NodesPart))
-            return all(node is None or is_constant(node) for node in nodes)
-        case ObjectsPlan():
-            return all(is_constant(one) for one in plan.by_type.values())
-    return all(_is_constant_member(member) for _, member in plan.members)
-
-
-def _is_constant_member(member: Member) -> bool:
+def _is_constant(member: Member) -> bool:
     match member:
         case Same():
-            return is_constant(member.object)
+            return member.object.is_constant
         case Edge():
             return member.is_constant
     return True

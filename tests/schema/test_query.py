@@ -15,6 +15,7 @@ from tests.records import (
     OTHER_DOMAIN_LEAK_ID,
     PERSON,
     UNKNOWN_ID,
+    Record,
 )
 from tests.serving import Gateway
 
@@ -106,7 +107,7 @@ async def test_an_id_may_be_in_upper_case(gateway: Gateway) -> None:
 async def test_a_thing_of_any_type_is_found_by_its_id(gateway: Gateway) -> None:
     world = gateway.world
     shared = {"date": "2025-12-04T14:30:00.000Z"}
-    things = [
+    things: list[Record] = [
         {"__typename": "Organization", "id": world.organizations["corp"].id, "name": "Example Corp"},
         {"__typename": "Domain", "id": world.domain_id("example.com"), "name": "example.com", "archivedAt": None},
         {
@@ -177,10 +178,8 @@ async def test_fields_of_one_name_may_differ_by_type(gateway: Gateway) -> None:
     ]
 
 
-def _has(leak: dict[str, object], part: str, name: str, value: str) -> bool:
-    connections = leak["connections"]
-    assert isinstance(connections, dict)
-    return any(node[name] == value for node in connections[part])
+def _has(leak: Record, part: str, name: str, value: str) -> bool:
+    return any(node[name] == value for node in leak["connections"][part])
 
 
 async def test_a_field_may_be_asked_for_twice_with_other_arguments(gateway: Gateway) -> None:

@@ -1,5 +1,6 @@
 """Nobody reaches, counts or guesses a record outside their scope, whatever way they take."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from tests.records import (
     OTHER_ORGANIZATION_LEAK_ID,
     PERSON,
     UNKNOWN_ID,
+    Record,
     has,
 )
 from tests.serving import Gateway
@@ -39,6 +41,10 @@ def shared_nodes(gateway: Gateway, organization: str = "corp") -> dict[Kind, str
         Kind.USER: world.node_id(Kind.USER, PERSON, "email", organization=organization),
         Kind.ENDPOINT: world.node_id(Kind.ENDPOINT, MACHINE, organization=organization),
     }
+
+
+def _is_connected_to(user: Record, leak: Record) -> bool:
+    return user in leak["connections"]["users"]
 
 
 def _holds(kind: Kind) -> Any:
@@ -76,7 +82,7 @@ async def test_through_a_leak_and_its_machine_the_scope_of_the_root_holds(gatewa
         assert reached == set(names)
         for user in below:
             told_of = {"identity": user["identity"], "identity_type": user["identityType"].lower()}
-            of_user = world.corp.leaks(names, lambda leak, told_of=told_of: told_of in leak["connections"]["users"])
+            of_user = world.corp.leaks(names, partial(_is_connected_to, told_of))
             assert told(user["leaks"]) == (len(of_user), of_user[:20])
 
 
