@@ -4,7 +4,6 @@ Each of the two runs in a process of its own, on a new database. The limit is ti
 the transactions, and `executemany` of rows that are ready, into the same tables with the same settings.
 """
 
-
 import argparse
 import asyncio
 import json

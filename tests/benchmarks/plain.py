@@ -44,12 +44,8 @@ async def _leaks_of_endpoints(ids: list[str]) -> list[list[Any]]:
 
 class _Loaders:
     def __init__(self) -> None:
-        self.resources = DataLoader(
-            lambda ids: _connected("resources", "n.id, n.resource, n.type", "n.resource", ids)
-        )
-        self.users = DataLoader(
-            lambda ids: _connected("users", "n.id, n.identity, n.identity_type", "n.identity", ids)
-        )
+        self.resources = DataLoader(lambda ids: _connected("resources", "n.id, n.resource, n.type", "n.resource", ids))
+        self.users = DataLoader(lambda ids: _connected("users", "n.id, n.identity, n.identity_type", "n.identity", ids))
         self.endpoints = DataLoader(lambda ids: _connected("endpoints", "n.id, n.filename, n.date", "n.date DESC", ids))
         self.leaks = DataLoader(_leaks_of_endpoints)
 

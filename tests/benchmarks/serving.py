@@ -115,7 +115,9 @@ def _ids(port: int, key: str) -> list[str]:
     after = None
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers={"X-API-Key": key}) as client:
         while len(ids) < IDS:
-            query = "query ($after: String) { leaks(first: 100, after: $after) { nodes { id } pageInfo { endCursor } } }"
+            query = (
+                "query ($after: String) { leaks(first: 100, after: $after) { nodes { id } pageInfo { endCursor } } }"
+            )
             body = {"query": query, "variables": {"after": after}}
             leaks = client.post("/graphql", json=body).json()["data"]["leaks"]
             ids += [node["id"] for node in leaks["nodes"]]
@@ -161,7 +163,16 @@ def _measure(
 def _load(port: int, script: Path, seconds: int) -> tuple[float, float, float]:
     """Requests a second, and the latency at 50 and 99 of 100 in milliseconds."""
     wrk = shutil.which("wrk") or sys.exit("wrk is not on the PATH.")
-    command = [wrk, "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency", "-s", str(script), f"http://127.0.0.1:{port}"]
+    command = [
+        wrk,
+        "-t1",
+        f"-c{CONNECTIONS}",
+        f"-d{seconds}s",
+        "--latency",
+        "-s",
+        str(script),
+        f"http://127.0.0.1:{port}",
+    ]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     (line,) = (line for line in said.splitlines() if line.startswith("RESULT"))
     requests, microseconds, errors, p50, p99 = (float(part) for part in line.split()[1:])
