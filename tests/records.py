@@ -46,6 +46,7 @@ EXAMPLE_ID = "f47ac10b-58cc-4372-a567-0e02b2c3d479"
 BARE_ID = "00000000-0000-4000-8000-00000000ba5e"
 LARGE_ID = "00000000-0000-4000-8000-0000000001a4"
 ARCHIVED_LEAK_ID = "00000000-0000-4000-8000-0000000000a1"
+OLDER_ARCHIVED_LEAK_ID = "00000000-0000-4000-8000-0000000000a2"
 OTHER_DOMAIN_LEAK_ID = "00000000-0000-4000-8000-0000000000d2"
 OTHER_ORGANIZATION_LEAK_ID = "00000000-0000-4000-8000-0000000000b1"
 
@@ -120,6 +121,10 @@ CORP_LEAKS: Sequence[Record] = (
     ),
     _leak(
         ARCHIVED_LEAK_ID, "old.example.com", login="only-in-the-archive@example.com",
+        connections=_connected([(HOST, "domain")], [(PERSON, "email")], [(MACHINE, "2025-12-04T14:30:00.000Z")]),
+    ),
+    _leak(
+        OLDER_ARCHIVED_LEAK_ID, "older.example.com",
         connections=_connected([(HOST, "domain")], [(PERSON, "email")], [(MACHINE, "2025-12-04T14:30:00.000Z")]),
     ),
     _leak(
@@ -223,7 +228,7 @@ async def fill(url: str) -> World:
         labs = await add_organization(engine, "Example Labs")
         await add_organization(engine, "Example Nobody")
         names = {
-            "corp": (corp, ("example.com", "example.net", "old.example.com", "quiet.example.com")),
+            "corp": (corp, ("example.com", "example.net", "old.example.com", "older.example.com", "quiet.example.com")),
             "labs": (labs, ("example.com", "example.org")),
         }
         domains = {
@@ -234,7 +239,8 @@ async def fill(url: str) -> World:
         # Imported in use, archived after.
         await _import(engine, corp, CORP_LEAKS)
         await _import(engine, labs, LABS_LEAKS)
-        domains["corp", "old.example.com"] = await archive_domain(engine, corp, "old.example.com", ARCHIVED_AT)
+        for name in ("old.example.com", "older.example.com"):
+            domains["corp", name] = await archive_domain(engine, corp, name, ARCHIVED_AT)
         keys = [key async for key in _keys(engine, domains)]
         await revoke_key(engine, next(id_ for name, id_, _ in keys if name == "revoked"), LONG_AGO)
         return World(

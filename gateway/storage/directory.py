@@ -4,11 +4,12 @@ import unicodedata
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import orjson
-from sqlalchemy import FromClause, Select, Text, bindparam, exists, func, insert, or_, select, update
+from sqlalchemy import FromClause, Table, Text, bindparam, exists, func, insert, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.sql.base import Executable
 
@@ -21,6 +22,8 @@ from schema.records import Domain, Organization
 from schema.scope import Caller, KeyScope, canonical_uuid
 
 MAX_NAME = 255
+
+Named = TypeVar("Named", Organization, Domain)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,18 +115,17 @@ async def add_organization(engine: Engine, name: str) -> Organization:
     Raises:
         BadUserInput: the name cannot be taken, or is taken.
     """
-    name = checked_name(name, "organization")
-    if await _rows(engine, _organizations().where(organizations.c.name == bindparam("name")), name=name):
+    id_, name = _new_id(), checked_name(name, "organization")
+    number = await _add(engine, organizations, ["name"], {"id": id_, "name": name})
+    if number is None:
         raise BadUserInput(f'There is an organization "{name}" already.')
-    await _write(
-        engine, insert(organizations).values(id=bindparam("id"), name=bindparam("name")), id=_new_id(), name=name
-    )
-    return await find_organization(engine, name)
+    return Organization(number, id_, name)
 
 
 async def list_organizations(engine: Engine) -> list[Organization]:
     """All organizations, by name."""
-    return [Organization(*row) for row in await _rows(engine, _organizations().order_by(organizations.c.name))]
+    found = select(organizations.c.number, organizations.c.id, organizations.c.name).order_by(organizations.c.name)
+    return [Organization(*row) for row in await _rows(engine, found)]
 
 
 async def find_organization(engine: Engine, name_or_id: str) -> Organization:
@@ -132,14 +134,11 @@ async def find_organization(engine: Engine, name_or_id: str) -> Organization:
     Raises:
         NotFound: there is none.
     """
-    for organization in await list_organizations(engine):
-        if name_or_id.strip() == organization.name or canonical_uuid(name_or_id) == organization.id:
-            return organization
-    raise NotFound(f'There is no organization "{name_or_id}". See: organizations list.')
-
-
-def _organizations() -> Select[Any]:
-    return select(organizations.c.number, organizations.c.id, organizations.c.name)
+    known = await list_organizations(engine)
+    found = _by_name_or_id(known, name_or_id.strip(), canonical_uuid(name_or_id))
+    if found is None:
+        raise NotFound(f'There is no organization "{name_or_id}". See: organizations list.')
+    return found
 
 
 # -------------------------------------------------------------------- domains
@@ -151,12 +150,13 @@ async def add_domain(engine: Engine, organization: Organization, name: str) -> D
     Raises:
         BadUserInput: the name cannot be taken, or is taken.
     """
-    name = checked_name(name, "domain").lower()
-    if any(domain.name == name for domain in await list_domains(engine, organization)):
+    # Checked in lower case: a letter may become two.
+    id_, name = _new_id(), checked_name(name.lower(), "domain")
+    values = {"organization_number": organization.number, "id": id_, "name": name, "archived_at": None}
+    number = await _add(engine, domains, ["organization_number", "name"], values)
+    if number is None:
         raise BadUserInput(f'There is a domain "{name}" already.')
-    values = {"organization_number": organization.number, "id": _new_id(), "name": name, "archived_at": None}
-    await _write(engine, insert(domains).values({column: bindparam(column) for column in values}), **values)
-    return await find_domain(engine, organization, name)
+    return Domain(number, id_, name, None)
 
 
 async def list_domains(engine: Engine, organization: Organization) -> list[Domain]:
@@ -175,10 +175,11 @@ async def find_domain(engine: Engine, organization: Organization, name_or_id: st
     Raises:
         NotFound: there is none.
     """
-    for domain in await list_domains(engine, organization):
-        if name_or_id.strip().lower() == domain.name or canonical_uuid(name_or_id) == domain.id:
-            return domain
-    raise NotFound(f'{organization.name} has no domain "{name_or_id}". See: domains list.')
+    known = await list_domains(engine, organization)
+    found = _by_name_or_id(known, name_or_id.strip().lower(), canonical_uuid(name_or_id))
+    if found is None:
+        raise NotFound(f'{organization.name} has no domain "{name_or_id}". See: domains list.')
+    return found
 
 
 async def archive_domain(engine: Engine, organization: Organization, name_or_id: str, at: str) -> Domain:
@@ -304,6 +305,11 @@ def checked_name(name: str, what: str) -> str:
     return trimmed
 
 
+def _by_name_or_id(known: Sequence[Named], name: str, id_: str | None) -> Named | None:
+    """The one with an id, else with a name: whoever names something after another's id does not get in its way."""
+    return next((one for one in known if one.id == id_), None) or next((one for one in known if one.name == name), None)
+
+
 def _new_id() -> str:
     return str(uuid4())
 
@@ -313,6 +319,17 @@ async def _rows(engine: Engine, statement: Executable, **values: Any) -> Rows:
     return rows
 
 
-async def _write(engine: Engine, statement: Executable, **values: Any) -> None:
+async def _add(engine: Engine, table: Table, unique: list[str], values: dict[str, Any]) -> int | None:
+    """Add a row and return its number, or None where its name is taken, be it by somebody who adds it just now."""
+    insert_ = sqlite.insert if engine.dialect is SQLITE else postgresql.insert
+    adding = insert_(table).values({column: bindparam(column) for column in values})
+    rows = await _write(
+        engine, adding.on_conflict_do_nothing(index_elements=unique).returning(table.c.number), **values
+    )
+    return rows[0][0] if rows else None
+
+
+async def _write(engine: Engine, statement: Executable, **values: Any) -> Rows:
     async with engine.transaction() as transaction:
-        await transaction.run(fetch(Statement(statement, engine.dialect).bind(**values)))
+        (rows,) = await transaction.run(fetch(Statement(statement, engine.dialect).bind(**values)))
+    return rows

@@ -20,9 +20,10 @@ from graphql.execution.values import VariableValues, get_variable_values
 from graphql.validation import NoSchemaIntrospectionCustomRule, recommended_rules, specified_rules
 
 from schema.errors import Code
-from schema.execution.limits import Limits, check_shape, sizing_variables
+from schema.execution.limits import Limits, check_shape
 from schema.execution.plan import Plan
-from schema.execution.planning import Declined, steering_variables
+from schema.execution.planning import Declined
+from schema.execution.variables import sizing_variables, steering_variables
 from schema.kept import Kept
 
 _MAX_ERRORS = 5

@@ -14,10 +14,11 @@ from schema.build import build_schema
 from schema.errors import GatewayError
 from schema.execution.binding import bind
 from schema.execution.documents import Document, Documents, coerce_variables, is_query
-from schema.execution.limits import Limits, check_nodes, count_nodes, size_of
+from schema.execution.limits import Limits, check_nodes, count_nodes
 from schema.execution.plan import Plan
 from schema.execution.planning import Declined, Planner
 from schema.execution.running import run
+from schema.execution.variables import size_of
 
 
 @dataclass(frozen=True, slots=True)

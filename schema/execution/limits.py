@@ -83,31 +83,6 @@ def check_nodes(nodes: int, limits: Limits) -> None:
     _check("nodes", nodes, limits.nodes)
 
 
-def sizing_variables(
-    operation: OperationDefinitionNode, fragments: Mapping[str, FragmentDefinitionNode]
-) -> tuple[str, ...]:
-    """The variables that the number of nodes hangs on: with their values, or their lengths, it is known."""
-    found: set[str] = set()
-    for definition in (operation, *fragments.values()):
-        _find_sizing(definition.selection_set, found)
-    return tuple(sorted(found))
-
-
-def size_of(value: Any) -> Any:
-    """What of a variable's value the number of nodes hangs on."""
-    return len(value) if isinstance(value, list) else value
-
-
-def _find_sizing(selection_set: SelectionSetNode | None, found: set[str]) -> None:
-    for selection in selection_set.selections if selection_set else ():
-        for argument in getattr(selection, "arguments", None) or ():
-            if argument.name.value in _SIZES and isinstance(argument.value, VariableNode):
-                found.add(argument.value.name.value)
-        _find_sizing(getattr(selection, "selection_set", None), found)
-
-
-_SIZES = {"first", "last", "ids"}
-
 _WORDS = {
     "deep": "The operation is {found} fields deep; at most {ceiling} are taken.",
     "aliases": "The operation has {found} aliases; at most {ceiling} are taken.",

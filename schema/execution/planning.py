@@ -22,7 +22,6 @@ from graphql import (
     OperationDefinitionNode,
     OperationType,
     SelectionSetNode,
-    VariableNode,
     get_named_type,
     get_nullable_type,
     is_leaf_type,
@@ -50,6 +49,7 @@ from schema.execution.plan import (
     TotalPart,
     is_written_part,
 )
+from schema.execution.variables import has_variables, varies
 from schema.records import RECORDS, Kind
 from schema.store import Column, Literal
 
@@ -195,7 +195,7 @@ class _Planning:
             definition.metadata[NEEDS],
             plan,
             is_inlined=self._is_inlined(type_, plan),
-            is_constant=isinstance(plan, ListPlan) and not _varies(nodes[0]) and plan.is_constant,
+            is_constant=isinstance(plan, ListPlan) and not varies(nodes[0]) and plan.is_constant,
         )
 
     def _is_inlined(self, type_: GraphQLObjectType, plan: ListPlan | ObjectsPlan) -> bool:
@@ -225,7 +225,7 @@ class _Planning:
             converter = self._strawberry.schema_converter
             return convert_arguments(values, definition.arguments, converter.scalar_registry, self._strawberry.config)
 
-        if _has_variables(node):
+        if has_variables(node):
             return arguments
         constant = arguments(self._variables)
         return lambda _: constant
@@ -293,38 +293,6 @@ def _leaf(type_: GraphQLObjectType, field: GraphQLField, definition: StrawberryF
     return Column(definition.python_name, as_name=isinstance(get_named_type(field.type), GraphQLEnumType))
 
 
-def _varies(node: FieldNode) -> bool:
-    """Whether a request can change what a field reads; a cursor is checked for each anew."""
-    return _has_variables(node) or any(a.name.value in {"after", "before"} for a in node.arguments or ())
-
-
-def _has_variables(node: Any) -> bool:
-    if isinstance(node, VariableNode):
-        return True
-    if isinstance(node, FieldNode):
-        return any(_has_variables(argument.value) for argument in node.arguments or ())
-    inner = [field.value for field in getattr(node, "fields", None) or ()] + list(getattr(node, "values", None) or ())
-    return any(_has_variables(value) for value in inner)
-
-
 def _object_type(type_: Any) -> GraphQLObjectType:
     assert isinstance(type_, GraphQLObjectType)  # noqa: S101 - the caller has seen to it
     return type_
-
-
-def steering_variables(
-    operation: OperationDefinitionNode, fragments: Mapping[str, FragmentDefinitionNode]
-) -> tuple[str, ...]:
-    """The variables that `@include` and `@skip` hang on: with their values a plan is known."""
-    found: set[str] = set()
-    for definition in (operation, *fragments.values()):
-        _find_steering(definition.selection_set, found)
-    return tuple(sorted(found))
-
-
-def _find_steering(selection_set: SelectionSetNode | None, found: set[str]) -> None:
-    for selection in selection_set.selections if selection_set else ():
-        for directive in selection.directives or ():
-            if directive.name.value in {"include", "skip"}:
-                found.update(a.value.name.value for a in directive.arguments or () if isinstance(a.value, VariableNode))
-        _find_steering(getattr(selection, "selection_set", None), found)

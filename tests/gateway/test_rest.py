@@ -14,6 +14,7 @@ from tests.records import (
     EXAMPLE_ID,
     LARGE_ID,
     MANY,
+    OLDER_ARCHIVED_LEAK_ID,
     OTHER_DOMAIN_LEAK_ID,
     OTHER_ORGANIZATION_LEAK_ID,
     UNKNOWN_ID,
@@ -262,6 +263,7 @@ async def test_an_archived_domain_is_in_scope_only_when_named(gateway: Gateway) 
     assert (await leak(gateway, ARCHIVED_LEAK_ID, domain_id=f"{com},{old}")).status_code == 200
     assert (await leak(gateway, ARCHIVED_LEAK_ID, domain_id=com)).status_code == 404
     assert (await leak(gateway, EXAMPLE_ID, domain_id=old)).status_code == 404
+    assert (await leak(gateway, OLDER_ARCHIVED_LEAK_ID, domain_id=old)).status_code == 404
 
 
 async def test_a_domain_without_leaks_has_none(gateway: Gateway) -> None:

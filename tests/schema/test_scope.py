@@ -13,6 +13,7 @@ from tests.records import (
     LABS_LEAKS,
     LARGE_ID,
     MACHINE,
+    OLDER_ARCHIVED_LEAK_ID,
     OTHER_DOMAIN_LEAK_ID,
     OTHER_ORGANIZATION_LEAK_ID,
     PERSON,
@@ -151,9 +152,9 @@ async def test_an_archived_domain_is_in_scope_only_when_named(gateway: Gateway) 
 
 async def test_an_archived_leak_is_found_by_its_id_only_where_its_domain_is_named(gateway: Gateway) -> None:
     world = gateway.world
-    old, com = world.domain_id("old.example.com"), world.domain_id("example.com")
+    old, older, com = (world.domain_id(name) for name in ("old.example.com", "older.example.com", "example.com"))
     query = "query ($id: ID!, $in: [ID!]) { leak(id: $id, domainIds: $in) { id } }"
-    for ids, is_there in ((None, False), ([com], False), ([old], True), ([com, old], True)):
+    for ids, is_there in ((None, False), ([com], False), ([older], False), ([old], True), ([com, old], True)):
         data = await gateway.ask(query, {"id": ARCHIVED_LEAK_ID, "in": ids})
         assert (data["leak"] is not None) == is_there
     query = "query ($ids: [ID!]!) { nodes(ids: $ids) { id ... on Domain { leaks { totalCount } } } }"
@@ -161,6 +162,9 @@ async def test_an_archived_leak_is_found_by_its_id_only_where_its_domain_is_name
         ([ARCHIVED_LEAK_ID], False),
         ([com, ARCHIVED_LEAK_ID], False),
         ([old, ARCHIVED_LEAK_ID], True),
+        ([old, OLDER_ARCHIVED_LEAK_ID], False),
+        ([older, ARCHIVED_LEAK_ID], False),
+        ([old, older, OLDER_ARCHIVED_LEAK_ID], True),
     ):
         data = await gateway.ask(query, {"ids": ids})
         assert (data["nodes"][-1] is not None) == is_there
