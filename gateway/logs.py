@@ -33,8 +33,12 @@ class _Stream(logging.StreamHandler[TextIO]):
     """Writes what is gathered in a moment at once: a system call a line would cost more than the line."""
 
     def __init__(self) -> None:
-        super().__init__(open(sys.stderr.fileno(), "w", buffering=_BUFFER_BYTES, closefd=False))  # noqa: SIM115
-        self._is_due = False
+        # As standard error itself does, it escapes what cannot be encoded.
+        stream = open(  # noqa: SIM115 - it is open for as long as the process
+            sys.stderr.fileno(), "w", _BUFFER_BYTES, encoding="utf-8", errors="backslashreplace", closefd=False
+        )
+        super().__init__(stream)
+        self._due_in: asyncio.AbstractEventLoop | None = None
 
     def flush(self) -> None:
         """Write now, or in a moment where a server runs."""
@@ -43,12 +47,12 @@ class _Stream(logging.StreamHandler[TextIO]):
         except RuntimeError:
             super().flush()
             return
-        if not self._is_due:
-            self._is_due = True
+        if self._due_in is not loop:
+            self._due_in = loop
             loop.call_later(_GATHERED_SECONDS, self._write)
 
     def _write(self) -> None:
-        self._is_due = False
+        self._due_in = None
         super().flush()
 
 
@@ -56,6 +60,7 @@ def configure(level: str) -> None:
     """Log from this level up, here and in the server."""
     # Whatever no line shows is not gathered (https://docs.python.org/3/howto/logging.html#optimization).
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = None  # noqa: SLF001 - so says the page above
     line = _Line(_FORMAT, "%FT%T")
     line.converter = time.gmtime
     handler = _Stream()

@@ -38,7 +38,9 @@ class Secrets:
     @classmethod
     def derive(cls, secret: str) -> "Secrets":
         """The keys of an installation (HMAC-SHA-256 of each purpose's name)."""
-        return cls(**{f.name: hmac.digest(secret.encode(), f.name.encode(), "sha256") for f in fields(cls)})
+        # The environment's own bytes, also where they are not UTF-8.
+        key = secret.encode(errors="surrogateescape")
+        return cls(**{f.name: hmac.digest(key, f.name.encode(), "sha256") for f in fields(cls)})
 
 
 def _setting(default: Any, parse: Callable[[str], Any], meaning: str) -> Any:
@@ -184,11 +186,13 @@ def _make_secret(path: Path) -> None:
     """Make the file whole or not at all, whoever else is making it just now."""
     if path.exists():
         return
-    draft = path.with_name(f".{path.name}-{os.getpid()}")
+    draft = path.with_name(f".{path.name}-{random.token_hex(8)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(random.token_urlsafe(48) + "\n")
     try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(random.token_urlsafe(48) + "\n")
+            file.flush()
+            os.fsync(descriptor)
         os.link(draft, path)
     except FileExistsError:
         pass

@@ -113,7 +113,10 @@ def live_gateway(world: World) -> Iterator[str]:
 def new_postgres() -> PostgresServer:
     """A PostgreSQL server that runs, and is gone with its data where its `with` ends."""
     # Not below pytest's own folder: another run shuts that to all but its user, and the server runs as another.
-    return PostgresServer(Path(mkdtemp(prefix="leaks-postgres-")), cleanup_mode="delete")
+    server = PostgresServer(Path(mkdtemp(prefix="leaks-postgres-")), cleanup_mode="delete")
+    # Nothing here need outlive the machine.
+    server.psql("ALTER SYSTEM SET fsync = off;\nALTER SYSTEM SET full_page_writes = off;\nSELECT pg_reload_conf();")
+    return server
 
 
 def fresh_database(request: pytest.FixtureRequest, folder: Path, engine_name: str) -> str:

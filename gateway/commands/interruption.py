@@ -13,7 +13,7 @@ CODE = 130
 """How a command ends that was interrupted: 128 and the number of SIGINT."""
 MESSAGE = "interrupted\n"
 
-_SECONDS_TO_END = 5.0
+_SECONDS_TO_END = 2.0
 
 
 class Interrupted(Exception):

@@ -7,7 +7,7 @@ from schema.errors import BadUserInput
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Take an address, or any free port where `port` is 0; the server is who begins to listen.
+    """Take an address, or any free port where `port` is 0; nobody is let in before `listen`.
 
     Raises:
         BadUserInput: it cannot be taken.
@@ -24,6 +24,21 @@ def bind(host: str, port: int) -> socket.socket:
         taken.close()
         raise BadUserInput(f"{host}:{port} cannot be served on: {error.strerror}.") from error
     return taken
+
+
+def listen(bound: socket.socket, backlog: int) -> None:
+    """Begin to let clients in.
+
+    uvloop does this too, but says nothing where it fails.
+
+    Raises:
+        BadUserInput: somebody else has begun to, at the address that both took.
+    """
+    try:
+        bound.listen(backlog)
+    except OSError as error:
+        host, port = bound.getsockname()[:2]
+        raise BadUserInput(f"{host}:{port} cannot be served on: {error.strerror}.") from error
 
 
 def origin(host: str, bound: socket.socket) -> str:

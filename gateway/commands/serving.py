@@ -16,7 +16,7 @@ from uvicorn.supervisors import Multiprocess
 from gateway.app import create_app
 from gateway.commands.database import DatabaseOption, open_database, read_settings
 from gateway.commands.interruption import wait_for
-from gateway.commands.listening import bind, origin
+from gateway.commands.listening import bind, listen, origin
 from gateway.commands.tables import hint
 from gateway.explorer.build import ExplorerBuildError, ensure_build
 from gateway.logs import configure
@@ -90,6 +90,7 @@ class _Server(uvicorn.Server):
 
 def run_server(app: Starlette, settings: Settings, bound: socket.socket) -> None:
     """Serve until a signal ends it: that is a good end, and the exit code says so."""
+    listen(bound, _BACKLOG)
     for ending in (signal.SIGINT, signal.SIGTERM):
         # The server raises it again when it is done.
         signal.signal(ending, lambda *_: None)
@@ -109,7 +110,7 @@ def run_workers(settings: Settings, bound: socket.socket) -> None:
         "LEAKS_PORT": str(settings.port),
     }
     # Whoever calls before one of them is up, waits.
-    bound.listen(_BACKLOG)
+    listen(bound, _BACKLOG)
     bound.set_inheritable(True)
     logger.info("Serving on %s", origin(settings.host, bound))
     workers = Multiprocess(_configuration("gateway.app:create_worker", settings.workers), sockets=[bound])

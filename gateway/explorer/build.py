@@ -25,6 +25,17 @@ _SOURCE_FILES = (
     "src/**/*",
 )
 _MINUTES = 10
+_INSTALL = (
+    "ci",
+    "--include=dev",  # Vite is wanted whatever NODE_ENV says of development dependencies
+    "--ignore-scripts",
+    "--no-audit",
+    "--no-fund",
+    "--loglevel=error",
+    # Left to itself npm tries for minutes before it says that there is no network.
+    "--fetch-retries=1",
+    "--fetch-retry-mintimeout=1000",
+)
 _NOT_TELLING = ("npm warn", "code ", "syscall ", "errno ", "at ", "A complete log", "✗")
 _COLOR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -98,8 +109,7 @@ def _make_with_node(sources: Path, target: Path) -> None:
     sys.stderr.write("Building GraphiQL, once; this takes about half a minute …\n")
     root = Path(executable.ROOT_DIR)
     node, npm = str(root / "bin" / "node"), str(root / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")
-    # Vite is wanted whatever NODE_ENV says of development dependencies.
-    _run([node, npm, "ci", "--include=dev", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], sources)
+    _run([node, npm, *_INSTALL], sources)
     vite = str(sources / "node_modules" / "vite" / "bin" / "vite.js")
     _run([node, vite, "build", "--outDir", str(target), "--emptyOutDir"], sources)
 
@@ -121,11 +131,11 @@ def _run(command: list[str], folder: Path) -> None:
     except subprocess.TimeoutExpired:
         raise ExplorerBuildError(f"GraphiQL cannot be built: it took over {_MINUTES} minutes.") from None
     if done.returncode != 0:
-        raise ExplorerBuildError(f"GraphiQL cannot be built: {reason_of(done.stderr or done.stdout)}")
+        raise ExplorerBuildError(f"GraphiQL cannot be built: {reason_of(done.stderr or done.stdout)}.")
 
 
 def reason_of(output: str) -> str:
     """The one line that says why npm or Vite failed, out of headings, codes, traces and advice."""
     lines = (line.removeprefix("npm error").strip() for line in _COLOR.sub("", output).splitlines())
     telling = (line for line in lines if line and not line.endswith(":") and not line.startswith(_NOT_TELLING))
-    return next(telling, "no reason was given.")
+    return next(telling, "no reason was given").rstrip(".")

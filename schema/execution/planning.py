@@ -13,6 +13,7 @@ from graphql import (
     FragmentSpreadNode,
     GraphQLEnumType,
     GraphQLField,
+    GraphQLInputType,
     GraphQLInterfaceType,
     GraphQLList,
     GraphQLNamedType,
@@ -25,6 +26,7 @@ from graphql import (
     get_named_type,
     get_nullable_type,
     is_leaf_type,
+    is_specified_scalar_type,
 )
 from graphql.execution.values import VariableValues, get_argument_values, get_directive_values
 from graphql.type import GraphQLIncludeDirective, GraphQLSkipDirective
@@ -219,11 +221,16 @@ class _Planning:
 
     def _arguments(self, field: GraphQLField, definition: StrawberryField, node: FieldNode) -> Arguments:
         """What turns variables into arguments; done once and for all where there are none in it."""
+        converter, config = self._strawberry.schema_converter, self._strawberry.config
+        names = {config.name_converter.from_argument(one): one.python_name for one in definition.arguments}
+        # What GraphQL's own scalars come as is what a resolver takes; the rest is Strawberry's to convert.
+        are_plain = all(_is_plain(argument.type) for argument in field.args.values())
 
         def arguments(variables: VariableValues) -> Mapping[str, Any]:
             values = get_argument_values(field, node, variables, hide_suggestions=True)
-            converter = self._strawberry.schema_converter
-            return convert_arguments(values, definition.arguments, converter.scalar_registry, self._strawberry.config)
+            if are_plain:
+                return {names[name]: value for name, value in values.items()}
+            return convert_arguments(values, definition.arguments, converter.scalar_registry, config)
 
         if has_variables(node):
             return arguments
@@ -280,6 +287,11 @@ def _property(type_: GraphQLObjectType, node: FieldNode) -> str | Literal:
         return Literal(type_.name)
     definition: StrawberryField = type_.fields[node.name.value].extensions[_DEFINITION]
     return definition.python_name
+
+
+def _is_plain(type_: GraphQLInputType) -> bool:
+    """Whether a value of a type is what a resolver takes: a scalar of GraphQL itself, or a list of such."""
+    return is_specified_scalar_type(get_named_type(type_))
 
 
 def _leaf(type_: GraphQLObjectType, field: GraphQLField, definition: StrawberryField) -> Column | Literal:

@@ -94,7 +94,7 @@ def test_nothing_that_a_client_relies_on_is_broken(contract: GraphQLSchema, buil
     assert missing <= NOT_YET_BUILT
 
 
-def test_every_type_but_connections_is_described(built: GraphQLSchema) -> None:
+def test_every_type_is_described(built: GraphQLSchema) -> None:
     for name, type_ in built.type_map.items():
         if not is_introspection_type(type_):
             assert type_.description, name

@@ -1,12 +1,15 @@
 """GET /leaks/{leak_id}, line by line of its contract."""
 
 import re
+import string
+import zlib
 from typing import Any
 
 import httpx
 import orjson
 import pytest
 
+from gateway.keys import parse
 from schema.records import Kind
 from tests.records import (
     ARCHIVED_LEAK_ID,
@@ -171,6 +174,15 @@ async def test_a_key_is_taken_in_either_header(gateway: Gateway, headers: dict[s
     assert (await gateway.get(f"/leaks/{EXAMPLE_ID}", None, headers=sent)).status_code == 200
 
 
+def guessed(key: str) -> str:
+    """A key that looks as it should, with the id of a real one and another secret."""
+    body = key[: len("lgk_") + 22] + "0" * 43
+    digits, rest = string.digits + string.ascii_uppercase + string.ascii_lowercase, zlib.crc32(body.encode())
+    checksum = "".join(digits[rest // 62**place % 62] for place in reversed(range(6)))
+    assert parse(body + checksum) == parse(key)
+    return body + checksum
+
+
 def refused_keys(keys: dict[str, str]) -> list[dict[str, str]]:
     good, other = keys["read"], keys["read and write"]
     unknown = "lgk_" + "0" * 65
@@ -184,6 +196,7 @@ def refused_keys(keys: dict[str, str]) -> list[dict[str, str]]:
         {"X-API-Key": good + "0"},
         {"X-API-Key": good.swapcase()},
         {"X-API-Key": swapped},
+        {"X-API-Key": guessed(good)},
         {"X-API-Key": "lgk_" + "z" * 71},
         {"X-API-Key": keys["expired"]},
         {"X-API-Key": keys["revoked"]},

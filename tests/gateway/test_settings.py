@@ -1,6 +1,8 @@
 """The settings."""
 
+import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from pathlib import Path
 
@@ -62,6 +64,34 @@ def test_each_purpose_has_a_key_of_its_own_that_lasts(tmp_path: Path) -> None:
     assert len({first.key, first.cursor, first.fingerprint}) == 3
     assert (first.key, first.cursor) == (again.key, again.cursor)
     assert (tmp_path / "new" / "secret").stat().st_mode & 0o777 == 0o600
+
+
+def test_whoever_makes_the_secret_at_once_has_the_same(tmp_path: Path) -> None:
+    settings = Settings(secret_file=tmp_path / "secret")
+    with ThreadPoolExecutor(8) as threads:
+        made = list(threads.map(lambda _: settings.secrets.key, range(32)))
+    assert len(set(made)) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["secret"]
+
+
+def test_a_secret_of_any_bytes_is_taken() -> None:
+    environment = {"LEAKS_SECRET": os.fsdecode(b"not-a-secret-\xff" * 4)}
+    assert len(Settings.from_environment(environment).secrets.key) == 32
+
+
+@pytest.mark.parametrize("content", [b"short\n", b"\xff" * 40, b""])
+def test_a_secret_file_that_holds_none_is_named_and_left_as_it_is(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "secret"
+    path.write_bytes(content)
+    with pytest.raises(SettingsError, match=re.escape(str(path))):
+        _ = Settings(secret_file=path).secrets
+    assert path.read_bytes() == content
+
+
+def test_a_secret_file_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SettingsError, match=r"^The secret file .* cannot be used: "):
+        _ = Settings(secret_file=tmp_path / "file" / "secret").secrets
 
 
 def test_neither_the_secret_nor_a_password_is_shown() -> None:

@@ -9,7 +9,6 @@ import { GraphiQL, HISTORY_PLUGIN } from "graphiql";
 import { useMemo, useState } from "react";
 import { createRoot } from "react-dom/client";
 
-import { configuration } from "./configuration.js";
 import { examples } from "./examples/index.js";
 import { makeFetcher } from "./fetcher.js";
 import { keepKey, readKey } from "./key.js";
@@ -19,7 +18,7 @@ const plugins = [HISTORY_PLUGIN, explorerPlugin()];
 
 // A new fetcher makes GraphiQL load the schema again; with null for a schema it asks for none.
 function Explorer() {
-  const [key, setKey] = useState(readKey() || configuration.key || "");
+  const [key, setKey] = useState(readKey);
   const fetcher = useMemo(() => makeFetcher(key), [key]);
   const changeKey = (next) => {
     keepKey(next);

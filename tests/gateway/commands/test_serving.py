@@ -16,7 +16,9 @@ import httpx
 import orjson
 import pytest
 
+from gateway.commands.listening import bind, listen
 from gateway.explorer.build import ensure_build
+from schema.errors import BadUserInput
 from tests.gateway.commands.conftest import Run
 
 
@@ -142,6 +144,13 @@ def test_a_port_in_use_is_one_line(ready: Run) -> None:
         1,
         f"error: 127.0.0.1:{port} cannot be served on: {os.strerror(errno.EADDRINUSE)}.\n",
     )
+
+
+def test_a_port_that_is_in_use_by_the_time_it_is_served_on_is_told() -> None:
+    with bind("127.0.0.1", 0) as first, bind("127.0.0.1", first.getsockname()[1]) as second:
+        listen(first, 1)
+        with pytest.raises(BadUserInput, match=f"cannot be served on: {os.strerror(errno.EADDRINUSE)}"):
+            listen(second, 1)
 
 
 def test_a_host_that_is_not_ours_is_one_line(ready: Run) -> None:
