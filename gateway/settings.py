@@ -44,7 +44,7 @@ class Secrets:
 
 
 def _setting(default: Any, parse: Callable[[str], Any], meaning: str) -> Any:
-    """A field that is a setting; its default is shown as a string in the documentation."""
+    """A field that is a setting; the README says of it what `meaning` does."""
     metadata = {"parse": parse, "meaning": meaning}
     if callable(default):
         return field(default_factory=default, metadata=metadata)
@@ -106,7 +106,7 @@ class Settings:
         "where the records are: `sqlite:///PATH` or `postgresql://USER:PASSWORD@HOST:PORT/NAME`",
     )
     secret: str = _setting(
-        "", _secret, "the installation's secret, which keys, cursors and fingerprints hang on; from the secret file"
+        "", _secret, "the installation's secret, which keys, cursors and fingerprints hang on; at least 32 characters"
     )
     secret_file: Path = _setting(
         lambda: data_folder() / "secret", Path, "the file that holds the secret; made where there is none"
@@ -155,11 +155,13 @@ class Settings:
 
     @property
     def shown_database_url(self) -> str:
-        """Where the records are, without the password."""
+        """Where the records are, without the password, which may stand in the query as well."""
         try:
-            return make_url(self.database_url).render_as_string(hide_password=True)
+            url = make_url(self.database_url)
         except ArgumentError:
             return "(unreadable)"
+        telling = [name for name in url.query if "password" in name.lower()]
+        return url.difference_update_query(telling).render_as_string(hide_password=True)
 
 
 def _parse(name: str, value: str, parse: Callable[[str], Any]) -> Any:

@@ -170,6 +170,8 @@ class SQLiteEngine:
         try:
             return await min(self._readers, key=lambda reader: reader.load).run(program)
         except sqlite3.OperationalError as error:
+            if not _may_pass(error):
+                raise
             raise Unavailable from error
 
     @asynccontextmanager
@@ -224,6 +226,11 @@ def _execute(connection: sqlite3.Connection, command: Command) -> Rows:
         connection.executemany(command.sql, command.values)
         return ()
     return connection.execute(command.sql, command.values).fetchall()
+
+
+def _may_pass(error: sqlite3.OperationalError) -> bool:
+    """Whether the same statement may succeed later; a statement that is wrong never does."""
+    return error.sqlite_errorcode != sqlite3.SQLITE_ERROR
 
 
 def _read_application_id(connection: sqlite3.Connection) -> int:

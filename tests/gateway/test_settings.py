@@ -28,6 +28,11 @@ def test_the_defaults_that_the_readme_names_are_true() -> None:
     assert rows == {name: value.lower() if value in {"True", "False"} else value for name, value in shown.items()}
 
 
+def test_the_readme_says_what_each_setting_means() -> None:
+    rows = dict(re.findall(r"^\| `(LEAKS_[A-Z_]+)` \| [^|]+ \| (.+) \|$", README.read_text(), re.MULTILINE))
+    assert rows == {PREFIX + setting.name.upper(): setting.metadata["meaning"] for setting in fields(Settings)}
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -98,4 +103,15 @@ def test_neither_the_secret_nor_a_password_is_shown() -> None:
     settings = Settings(secret="canary-" * 9, database_url="postgresql://user:canary@db.example/leaks")
     assert "canary" not in repr(settings)
     assert "canary" not in repr(settings.secrets)
-    assert "canary" not in settings.shown_database_url
+    assert settings.shown_database_url == "postgresql://user:***@db.example/leaks"
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://db.example/leaks?user=u&password=canary", "postgresql://db.example/leaks?user=u"),
+        ("canary", "(unreadable)"),
+    ],
+)
+def test_a_password_is_shown_nowhere_in_a_url(url: str, shown: str) -> None:
+    assert Settings(database_url=url).shown_database_url == shown

