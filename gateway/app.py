@@ -107,7 +107,7 @@ def _cors(settings: Settings) -> list[Middleware]:
             CORSMiddleware,
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "HEAD", "POST"],
-            allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-ID"],
+            allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Leaks-Explain", "X-Request-ID"],
             expose_headers=["ETag", "Retry-After", "X-Request-ID"],
             max_age=600,
         )

@@ -1,7 +1,9 @@
 """/graphql: GraphQL over HTTP, after the draft of September 2025 (https://graphql.github.io/graphql-over-http/draft/)."""
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict
+from time import perf_counter_ns
 from typing import Any
 
 import orjson
@@ -19,12 +21,13 @@ from schema.errors import BadUserInput, Code, GatewayError
 from schema.execution.documents import RequestError
 from schema.execution.execute import Executor, NotAQuery, Operation, Result
 from schema.scope import KeyScope
-from schema.store import Store
+from schema.store import Level, Store
 
 logger = logging.getLogger(__name__)
 
 RESPONSE_TYPE = "application/graphql-response+json"
 JSON_TYPE = "application/json"
+EXPLAIN_HEADER = "X-Leaks-Explain"
 
 Page = Callable[[Request], Awaitable[Response]]
 
@@ -65,8 +68,21 @@ class GraphQLEndpoint:
         sent = _sent_by_get(request) if by_get else await read_json(request, self._max_request_bytes)
         operation = _operation(sent)
         context = OperationRequest(caller, self._store, self._cursor_secret)
+        if request.headers.get(EXPLAIN_HEADER) == "1":
+            return await self._explained(operation, context, media_type, only_queries=by_get)
         result = await self._executor.execute(operation, context, only_queries=by_get)
         return _result_response(result, media_type)
+
+    async def _explained(
+        self, operation: Operation, context: OperationRequest, media_type: str, *, only_queries: bool
+    ) -> Response:
+        context.caller.require(KeyScope.LEAKS_EXPLAIN)
+        context.levels = []
+        began = perf_counter_ns()
+        result = await self._executor.execute(operation, context, only_queries=only_queries)
+        microseconds = (perf_counter_ns() - began) // 1000
+        explanation = _explanation(result, context.levels, microseconds, self._executor.counts)
+        return _result_response(result, media_type, {"explain": explanation})
 
 
 def graphql_routes(endpoint: GraphQLEndpoint, page: Page | None) -> list[Route]:
@@ -125,11 +141,28 @@ def _operation(sent: Any) -> Operation:
 # --------------------------------------------------------------- responses
 
 
-def _result_response(result: Result, media_type: str) -> Response:
-    errors = [_formatted(error) for error in result.errors]
-    body: dict[str, Any] = {"errors": errors} if errors else {}
-    unavailable = result.data is None and any(e["extensions"]["code"] == Code.UNAVAILABLE for e in errors)
-    return _response({**body, "data": result.data}, 503 if unavailable else 200, media_type)
+def _result_response(result: Result, media_type: str, extensions: Mapping[str, Any] | None = None) -> Response:
+    body: dict[str, Any] = {"data": result.data}
+    if result.errors:
+        body = {"errors": [_formatted(error) for error in result.errors], **body}
+    if extensions:
+        body["extensions"] = extensions
+    return _response(body, 200, media_type)
+
+
+def _explanation(
+    result: Result, levels: Sequence[Level], microseconds: int, counts: Mapping[str, int]
+) -> Mapping[str, Any]:
+    """How an operation ran: in which executor, and the statements of each level with their rows and microseconds."""
+    return {
+        "executor": "planner" if result.is_planned else "interpreter",
+        "microseconds": microseconds,
+        "levels": [
+            {"microseconds": sum(step.microseconds for step in level), "statements": [asdict(step) for step in level]}
+            for level in levels
+        ],
+        "operationsSinceStart": {"planned": counts["planned"], "interpreted": counts["interpreted"]},
+    }
 
 
 def _formatted(error: GraphQLError) -> dict[str, Any]:

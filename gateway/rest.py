@@ -14,7 +14,7 @@ from gateway.auth import Authenticator
 from gateway.errors import MASKED, error_response
 from gateway.negotiation import preferred
 from schema.batches import Request as OperationRequest
-from schema.errors import NotFound, Unavailable
+from schema.errors import NotFound
 from schema.execution.execute import Executor, Operation, Result
 from schema.pages import PageLimits
 from schema.scope import KeyScope
@@ -90,9 +90,6 @@ def _response(request: Request, result: Result) -> Response:
 
 
 def _failure(result: Result) -> Response:
-    for error in result.errors:
-        if isinstance(error.original_error, Unavailable):
-            raise error.original_error
     logger.error("The stored operation failed", exc_info=result.errors[0])
     return error_response(500, MASKED)
 

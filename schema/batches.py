@@ -7,7 +7,7 @@ value for each parent. Strawberry's interpreter gathers the parents with a DataL
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import strawberry
 from graphql.pyutils import Path
@@ -17,7 +17,9 @@ from strawberry.types import Info
 from schema.loaders import Loaders
 from schema.pages import PageLimits
 from schema.scope import Caller, Scope
-from schema.store import Answer, Read, Store, ask
+from schema.store import Answer, Level, Program, Read, Store, ask
+
+T = TypeVar("T")
 
 BATCH = "batch"
 """The key of a field's metadata that holds its batch resolver."""
@@ -56,14 +58,27 @@ class Branch:
 
 @dataclass
 class Request:
-    """The context of an operation: who asks, of which store, within which limits."""
+    """The context of an operation: who asks, of which store, within which limits.
+
+    Attributes:
+        levels: What each level of reads cost, added as they are made; None where nobody wants to know.
+    """
 
     caller: Caller
     store: Store
     cursor_secret: bytes
     page_limits: PageLimits = field(default_factory=PageLimits)
+    levels: list[Level] | None = None
     branches: dict[str | int, Branch] = field(default_factory=dict)
     loaders: Loaders = field(default_factory=Loaders)
+
+    async def run(self, program: Program[T]) -> T:
+        """Run a program of reads.
+
+        Raises:
+            Unavailable: the store does not answer just now.
+        """
+        return await self.store.run(program, self.levels)
 
     def branch(self, root_key: str | int) -> Branch:
         """The branch of a root field, by its response name."""
@@ -127,7 +142,7 @@ async def _load(resolve: BatchResolver, root: Any, info: Info, arguments: dict[s
 
     async def load_all(parents: Sequence[Any]) -> Sequence[Any]:
         batch = resolve(parents, Call(request, branch, f"{parent_type}.{raw.field_name}"), **arguments)
-        answers = await request.store.run(ask(branch.scope, batch.reads)) if batch.reads else ()
+        answers = await request.run(ask(branch.scope, batch.reads)) if batch.reads else ()
         return batch.values(answers)
 
     return await request.loaders.load(place, load_all, root)

@@ -18,6 +18,7 @@ class KeyScope(StrEnum):
 
     LEAKS_READ = "leaks:read"
     LEAKS_WRITE = "leaks:write"
+    LEAKS_EXPLAIN = "leaks:explain"
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,11 +153,34 @@ It awaits nothing, so the store runs it where that is cheapest: next to the data
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one read cost.
+
+    Attributes:
+        statement: What the store was told, in its own language, without values.
+        rows: How many rows that gave.
+        microseconds: How long it took, in the store.
+    """
+
+    statement: str
+    rows: int
+    microseconds: int
+
+
+Level: TypeAlias = Sequence[Step]
+"""What a program asked at once."""
+
+
 class Store(Protocol):
     """Answers batch reads, each within a scope."""
 
-    async def run(self, program: Program[T]) -> T:
+    async def run(self, program: Program[T], levels: list[Level] | None = None) -> T:
         """Run a program of reads.
+
+        Args:
+            program: The reads.
+            levels: Where what each level cost is added, if that is wanted.
 
         Raises:
             Unavailable: the store does not answer just now.

@@ -259,13 +259,14 @@ async def _import(engine: Engine, organization: Organization, leaks: Sequence[Re
 
 
 async def _keys(engine: Engine, domains: Mapping[tuple[str, str], Domain]) -> Any:
-    read, write = KeyScope.LEAKS_READ, KeyScope.LEAKS_WRITE
+    read, write, explain = KeyScope
     one = [domains["corp", "example.net"].number]
     old = [domains["corp", "old.example.com"].number]
     for organization, name, scopes, numbers, expires_at in (
         ("Example Corp", "read", {read}, None, None),
         ("Example Corp", "read and write", {read, write}, None, FAR_AWAY),
         ("Example Corp", "write", {write}, None, None),
+        ("Example Corp", "explain", {read, explain}, None, None),
         ("Example Corp", "restricted", {read}, one, None),
         ("Example Corp", "restricted to the archived", {read}, old, None),
         ("Example Corp", "restricted to nothing", {read}, [], None),

@@ -46,7 +46,8 @@ async def prepare(settings: Settings, leaks: int, seed: int) -> Demonstration:
             await _fill(engine, settings, made_up, leaks, seed)
         organization = await directory.find_organization(engine, ORGANIZATIONS[0].name)
         await _revoke_keys(engine, organization)
-        read, write = [KeyScope.LEAKS_READ], [KeyScope.LEAKS_READ, KeyScope.LEAKS_WRITE]
+        read = [KeyScope.LEAKS_READ, KeyScope.LEAKS_EXPLAIN]
+        write = [*read, KeyScope.LEAKS_WRITE]
         return Demonstration(
             await issue_key(engine, settings, organization, KEY_NAME, read),
             await issue_key(engine, settings, organization, KEY_NAME, write),

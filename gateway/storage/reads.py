@@ -23,6 +23,7 @@ from gateway.storage.conditions import (
     visible_node,
 )
 from gateway.storage.engine import Engine, Rows
+from gateway.storage.explaining import measured
 from gateway.storage.json_text import JsonText, json_values, list_values, shape_of
 from gateway.storage.pages import PageShape, count_of, ids_of_page, rows_of_page
 from gateway.storage.statements import SQLITE, Command, Statement, each, is_in
@@ -32,7 +33,7 @@ from schema.kept import Kept
 from schema.pages import cut
 from schema.records import RECORDS, Kind, columns
 from schema.scope import Scope
-from schema.store import Answer, Column, Counts, Lookup, Pages, Program, Read, Selected, Written
+from schema.store import Answer, Column, Counts, Level, Lookup, Pages, Program, Read, Selected, Written
 
 T = TypeVar("T")
 
@@ -47,9 +48,10 @@ class SQLStore:
         self._engine = engine
         self._statements = Statements(engine.dialect)
 
-    async def run(self, program: Program[T]) -> T:
+    async def run(self, program: Program[T], levels: list[Level] | None = None) -> T:
         """Run a program of reads next to the data."""
-        return await self._engine.run(self._in_statements(program))
+        statements = self._in_statements(program)
+        return await self._engine.run(statements if levels is None else measured(statements, levels))
 
     def _in_statements(self, program: Program[T]) -> engine.Program[T]:
         """The same program in terms of statements and rows."""

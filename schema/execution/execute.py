@@ -11,7 +11,7 @@ from graphql.execution.values import VariableValues
 
 from schema.batches import Request
 from schema.build import build_schema
-from schema.errors import GatewayError
+from schema.errors import GatewayError, Unavailable
 from schema.execution.binding import bind
 from schema.execution.documents import Document, Documents, coerce_variables, is_query
 from schema.execution.limits import Limits, check_nodes, count_nodes
@@ -37,10 +37,12 @@ class Result:
     Attributes:
         data: The data, null where an error went all the way up. Parts of it may be `orjson.Fragment`s.
         errors: What failed, each with its path.
+        is_planned: Whether a plan was run, and not the interpreter.
     """
 
     data: dict[str, Any] | None
     errors: Sequence[GraphQLError]
+    is_planned: bool
 
 
 class NotAQuery(Exception):
@@ -86,7 +88,7 @@ class Executor:
             self.counts["interpreted"] += 1
             return await self._interpret(document, operation, request)
         self.counts["planned"] += 1
-        return Result(await request.store.run(run(bound)), ())
+        return Result(await request.run(run(bound)), (), is_planned=True)
 
     def _nodes(
         self, document: Document, node: OperationDefinitionNode, variables: VariableValues, request: Request
@@ -121,4 +123,9 @@ class Executor:
             hide_suggestions=True,
         )
         result: ExecutionResult = await outcome if isawaitable(outcome) else outcome
-        return Result(result.data, result.errors or ())
+        errors = result.errors or ()
+        for error in errors:
+            # As a plan has it: without the store there is no answer, not one with holes.
+            if isinstance(error.original_error, Unavailable):
+                raise error.original_error
+        return Result(result.data, errors, is_planned=False)

@@ -1,6 +1,6 @@
 import { useState } from "react";
 
-export function KeyBar({ apiKey, onChange }) {
+export function KeyBar({ apiKey, onChange, onExplain }) {
   const [text, setText] = useState(apiKey);
   const [isShown, setShown] = useState(false);
   const apply = () => text.trim() !== apiKey && onChange(text.trim());
@@ -20,6 +20,9 @@ export function KeyBar({ apiKey, onChange }) {
       <button type="button" aria-pressed={isShown} onClick={() => setShown(!isShown)}>
         {isShown ? "Hide" : "Show"}
       </button>
+      <label title="Answer with what each level of reads costs; the key needs the scope leaks:explain.">
+        <input type="checkbox" onChange={(event) => onExplain(event.target.checked)} /> Explain
+      </label>
       {!apiKey && <span role="status">Enter an API key to load the schema.</span>}
     </form>
   );

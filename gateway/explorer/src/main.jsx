@@ -6,7 +6,7 @@ import "./page.css";
 
 import { explorerPlugin } from "@graphiql/plugin-explorer";
 import { GraphiQL, HISTORY_PLUGIN } from "graphiql";
-import { useMemo, useState } from "react";
+import { useMemo, useRef, useState } from "react";
 import { createRoot } from "react-dom/client";
 
 import { examples } from "./examples/index.js";
@@ -19,14 +19,15 @@ const plugins = [HISTORY_PLUGIN, explorerPlugin()];
 // A new fetcher makes GraphiQL load the schema again; with null for a schema it asks for none.
 function Explorer() {
   const [key, setKey] = useState(readKey);
-  const fetcher = useMemo(() => makeFetcher(key), [key]);
+  const explains = useRef(false);
+  const fetcher = useMemo(() => makeFetcher(key, () => explains.current), [key]);
   const changeKey = (next) => {
     keepKey(next);
     setKey(next);
   };
   return (
     <>
-      <KeyBar apiKey={key} onChange={changeKey} />
+      <KeyBar apiKey={key} onChange={changeKey} onExplain={(wanted) => (explains.current = wanted)} />
       <GraphiQL
         fetcher={fetcher}
         schema={key ? undefined : null}

@@ -54,6 +54,18 @@ async def test_a_typed_query_is_answered(explorer_server: ExplorerServer, visit:
     assert visit.complaints == []
 
 
+async def test_an_operation_explains_itself_where_that_is_wanted(
+    explorer_server: ExplorerServer, visit: Visit
+) -> None:
+    await _open(visit, explorer_server.url)
+    await _enter_key(visit, explorer_server.world.keys["explain"])
+    await visit.page.get_by_label("Explain").check()
+    await _type(visit, "{ leaks { totalCount } }")
+    await visit.page.keyboard.press("Control+Enter")
+    await visit.page.locator(".graphiql-response").get_by_text("microseconds").first.wait_for()
+    assert visit.complaints == []
+
+
 async def test_no_request_leaves_the_origin(explorer_server: ExplorerServer, visit: Visit) -> None:
     await _open(visit, explorer_server.demo_url)
     await visit.page.get_by_role("button", name="Execute query").click()

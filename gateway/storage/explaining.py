@@ -1,0 +1,28 @@
+"""What the statements of a program cost, level by level."""
+
+from time import perf_counter_ns
+from typing import TypeVar
+
+from gateway.storage.engine import Program, Rows
+from schema.store import Level, Step
+
+T = TypeVar("T")
+
+
+def measured(program: Program[T], levels: list[Level]) -> Program[T]:
+    """The same program, with each level's statements run one by one, so that each has a time of its own."""
+    try:
+        commands = next(program)
+        while True:
+            level: list[Step] = []
+            answers: list[Rows] = []
+            for command in commands:
+                began = perf_counter_ns()
+                (rows,) = yield [command]
+                level.append(Step(command.sql, len(rows), (perf_counter_ns() - began) // 1000))
+                answers.append(rows)
+            levels.append(level)
+            commands = program.send(answers)
+    except StopIteration as stop:
+        outcome: T = stop.value
+        return outcome
