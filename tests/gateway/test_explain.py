@@ -10,7 +10,7 @@ from tests.serving import Gateway
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 NESTED = """query ($id: ID!) { leak(id: $id) { id connections { endpoints { pageInfo { endCursor }
-    nodes { leaks { totalCount nodes { login } } } } } } }"""
+    nodes { leaks { totalCount pageInfo { endCursor } nodes { login } } } } } } }"""
 
 
 async def _explained(gateway: Gateway, query: str, key: str = "explain", **variables: Any) -> Any:

@@ -54,9 +54,7 @@ async def test_a_typed_query_is_answered(explorer_server: ExplorerServer, visit:
     assert visit.complaints == []
 
 
-async def test_an_operation_explains_itself_where_that_is_wanted(
-    explorer_server: ExplorerServer, visit: Visit
-) -> None:
+async def test_an_operation_explains_itself_where_that_is_wanted(explorer_server: ExplorerServer, visit: Visit) -> None:
     await _open(visit, explorer_server.url)
     await _enter_key(visit, explorer_server.world.keys["explain"])
     await visit.page.get_by_label("Explain").check()

@@ -246,7 +246,7 @@ async def test_keys_are_listed_without_what_would_open_them(engine: Engine, acme
     await _keep_key(engine, other, OTHER_KEY)
     first, second = await list_keys(engine)
     assert (first.id, first.organization, first.name) == (KEY, "Acme", "dashboard")
-    assert (first.scopes, first.domains) == ("leaks:read leaks:write", 1)
+    assert (first.scopes, first.domains) == ("leaks:explain leaks:read leaks:write", 1)
     assert (first.created_at, first.expires_at, first.revoked_at) == (CREATED, LATEST, None)
     assert (second.organization, second.domains) == ("Other", None)
     assert await list_keys(engine, other) == [second]
