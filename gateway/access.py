@@ -40,9 +40,8 @@ class AccessMiddleware:
         try:
             await self._app(scope, receive, send_named)
         finally:
-            milliseconds = (perf_counter() - started) * 1000
-            client = scope["client"][0] if scope.get("client") else "-"
-            logger.info("%s %s %d %.1f ms %s", scope["method"], _printable(scope["path"]), status, milliseconds, client)
+            if logger.isEnabledFor(logging.INFO):
+                logger.info(_line(scope, status, (perf_counter() - started) * 1000))
             REQUEST_ID.reset(token)
 
 
@@ -53,6 +52,8 @@ def _request_id(scope: Scope) -> str:
     return f"{random.getrandbits(128):032x}"
 
 
-def _printable(path: str) -> str:
-    """A path on one line, whatever the client put into it."""
-    return path[:512].encode("unicode_escape").decode()
+def _line(scope: Scope, status: int, milliseconds: float) -> str:
+    """How a request ended; its path stays on the line, whatever the client put into it."""
+    path = scope["path"][:512].encode("unicode_escape").decode()
+    client = scope["client"][0] if scope.get("client") else "-"
+    return f"{scope['method']} {path} {status} {milliseconds:.1f} ms {client}"

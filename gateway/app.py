@@ -1,5 +1,6 @@
 """The composition root: what the application answers, and what it is made of."""
 
+import gc
 import logging
 import os
 from collections.abc import AsyncIterator
@@ -53,9 +54,12 @@ def create_app(settings: Settings | None = None, *, demo_key: str | None = None)
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         await engine.open()
+        # What was made so far lasts as long as the process: the collector need not look at it again and again.
+        gc.freeze()
         try:
             yield
         finally:
+            gc.unfreeze()
             await engine.close()
 
     async def is_ready() -> bool:

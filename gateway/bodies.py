@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 from starlette.requests import Request
+from starlette.types import Receive
 
 _JSON_TYPE = re.compile(r'application/json\s*(;\s*charset\s*=\s*"?utf-?8"?\s*)?;?\s*', re.IGNORECASE)
 
@@ -35,19 +36,24 @@ async def read_json(request: Request, max_bytes: int) -> Any:
         raise BodyError(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Unsupported media type. Valid: application/json in UTF-8, uncompressed."
         )
-    body = await _read(request, max_bytes)
+    body = await _read(request.receive, max_bytes)
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
         raise BodyError(HTTPStatus.BAD_REQUEST, "Invalid body: no JSON in UTF-8.") from None
 
 
-async def _read(request: Request, max_bytes: int) -> bytes:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > max_bytes:
+async def _read(receive: Receive, max_bytes: int) -> bytes:
+    chunks, size, is_whole = [], 0, False
+    while not is_whole:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise BodyError(HTTPStatus.BAD_REQUEST, "Invalid body: it ends early.")
+        chunks.append(message.get("body", b""))
+        size += len(chunks[-1])
+        is_whole = not message.get("more_body", False)
+        if size > max_bytes:
             raise BodyError(
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The body is too long; at most {max_bytes} bytes are taken."
             )
-    return bytes(body)
+    return b"".join(chunks)

@@ -29,7 +29,7 @@ _TYPES = {
     HTTPStatus.REQUEST_URI_TOO_LONG: "uri_too_long",
 }
 
-_HEADERS: dict[HTTPStatus, dict[str, str]] = {
+_HEADERS: dict[int, dict[str, str]] = {
     HTTPStatus.UNAUTHORIZED: {"WWW-Authenticate": 'ApiKey realm="leaks"'},
     HTTPStatus.SERVICE_UNAVAILABLE: {"Retry-After": str(RETRY_AFTER_SECONDS)},
 }
@@ -37,9 +37,9 @@ _HEADERS: dict[HTTPStatus, dict[str, str]] = {
 MASKED = "An internal error occurred."
 
 
-def status_headers(status: int) -> dict[str, str]:
+def status_headers(status: int) -> Mapping[str, str]:
     """The headers that go with a status."""
-    return dict(_HEADERS.get(HTTPStatus(status), {}))
+    return _HEADERS.get(status, {})
 
 
 def error_response(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:

@@ -11,6 +11,7 @@ from graphql import GraphQLError
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from gateway.auth import Authenticator
 from gateway.bodies import BodyError, read_json
@@ -18,8 +19,8 @@ from gateway.errors import MASKED, STATUSES, status_headers
 from gateway.negotiation import preferred
 from schema.batches import Request as OperationRequest
 from schema.errors import BadUserInput, Code, GatewayError
-from schema.execution.documents import RequestError
 from schema.execution.execute import Executor, NotAQuery, Operation, Result
+from schema.execution.refusal import RequestError
 from schema.scope import KeyScope
 from schema.store import Level, Store
 
@@ -28,6 +29,15 @@ logger = logging.getLogger(__name__)
 RESPONSE_TYPE = "application/graphql-response+json"
 JSON_TYPE = "application/json"
 EXPLAIN_HEADER = "X-Leaks-Explain"
+
+_FIELDS = {
+    media_type: {
+        "Content-Type": f"{media_type}; charset=utf-8",
+        "Cache-Control": "no-store",
+        "Vary": "Accept, Authorization, X-API-Key",
+    }
+    for media_type in (RESPONSE_TYPE, JSON_TYPE)
+}
 
 Page = Callable[[Request], Awaitable[Response]]
 
@@ -49,8 +59,13 @@ class GraphQLEndpoint:
         self._cursor_secret = cursor_secret
         self._max_request_bytes = max_request_bytes
 
-    async def __call__(self, request: Request) -> Response:
-        """Answer a request, whatever is wrong with it, in GraphQL's shape and the media type it prefers."""
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request: as ASGI, so that nothing stands between the router and this door."""
+        response = await self.respond(Request(scope, receive, send))
+        await response(scope, receive, send)
+
+    async def respond(self, request: Request) -> Response:
+        """The response to a request, whatever is wrong with it, in GraphQL's shape and the media type it prefers."""
         media_type = preferred(request.headers.get("accept"), (RESPONSE_TYPE, JSON_TYPE), default=JSON_TYPE)
         if media_type is None:
             return _refusal(
@@ -87,22 +102,30 @@ class GraphQLEndpoint:
 
 def graphql_routes(endpoint: GraphQLEndpoint, page: Page | None) -> list[Route]:
     """`/graphql`: operations, and GraphiQL's page for a browser."""
+    return [Route("/graphql", endpoint if page is None else _Either(endpoint, page), methods=["GET", "POST"])]
 
-    async def graphql(request: Request) -> Response:
-        if page is not None and _wants_page(request):
-            return await page(request)
-        return await endpoint(request)
 
-    return [Route("/graphql", graphql, methods=["GET", "POST"])]
+class _Either:
+    """Operations, or the page where a browser looks for one."""
+
+    def __init__(self, endpoint: GraphQLEndpoint, page: Page) -> None:
+        self._endpoint = endpoint
+        self._page = page
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] != "POST" and _wants_page(request := Request(scope, receive, send)):
+            await (await self._page(request))(scope, receive, send)
+        else:
+            await self._endpoint(scope, receive, send)
 
 
 def _wants_page(request: Request) -> bool:
     types = ("text/html", RESPONSE_TYPE, JSON_TYPE)
+    accept = request.headers.get("accept", "")
     return (
-        request.method in {"GET", "HEAD"}
+        "text/html" in accept
         and "query" not in request.query_params
-        and "text/html" in request.headers.get("accept", "")
-        and preferred(request.headers.get("accept"), types, default=JSON_TYPE) == "text/html"
+        and preferred(accept, types, default=JSON_TYPE) == "text/html"
     )
 
 
@@ -207,9 +230,4 @@ def _refusal(
 def _response(
     body: Mapping[str, Any], status: int, media_type: str, headers: Mapping[str, str] | None = None
 ) -> Response:
-    fields = {
-        "Content-Type": f"{media_type}; charset=utf-8",
-        "Cache-Control": "no-store",
-        "Vary": "Accept, Authorization, X-API-Key",
-    }
-    return Response(orjson.dumps(body), status, {**fields, **status_headers(status), **(headers or {})})
+    return Response(orjson.dumps(body), status, {**_FIELDS[media_type], **status_headers(status), **(headers or {})})

@@ -1,13 +1,14 @@
 """SQLite: held reader connections that share hops, and one writer.
 
 Each connection has a thread of its own, and the way into that thread and back costs more than a small statement. So all
-programs that wait when a thread comes free go in together.
+programs that wait when a thread comes free go in together, and what they ask in the same words is read once.
 """
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -121,7 +122,7 @@ class _Writer:
         self._held = held
 
     async def run(self, program: Program[T]) -> T:
-        outcome: T = await self._held.call(_run, program)
+        outcome: T = await self._held.call(_run_writing, program)
         return outcome
 
 
@@ -202,23 +203,37 @@ class SQLiteEngine:
 
 
 def _run_each(connection: sqlite3.Connection, programs: Sequence[Program[Any]]) -> list[Any]:
+    """Run programs that read and were all waiting; what several of them ask in the same words is read once."""
+    known: dict[tuple[str, Any], Rows] = {}
+
+    def read(command: Command) -> Rows:
+        asked = command.sql, command.values
+        rows = known.get(asked)
+        if rows is None:
+            rows = known[asked] = _execute(connection, command)
+        return rows
+
     outcomes: list[Any] = []
     for program in programs:
         try:
-            outcomes.append(_run(connection, program))
+            outcomes.append(_run(read, program))
         except Exception as error:  # noqa: BLE001 - it is raised where the program is awaited
             outcomes.append(error)
     return outcomes
 
 
-def _run(connection: sqlite3.Connection, program: Program[T]) -> T:
+def _run(execute: Callable[[Command], Rows], program: Program[T]) -> T:
     try:
         commands = next(program)
         while True:
-            commands = program.send([_execute(connection, command) for command in commands])
+            commands = program.send([execute(command) for command in commands])
     except StopIteration as stop:
         outcome: T = stop.value
         return outcome
+
+
+def _run_writing(connection: sqlite3.Connection, program: Program[T]) -> T:
+    return _run(partial(_execute, connection), program)
 
 
 def _execute(connection: sqlite3.Connection, command: Command) -> Rows:

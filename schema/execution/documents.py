@@ -1,8 +1,8 @@
 """A document, parsed and validated once and kept; and the operation in it that a request means."""
 
 import hashlib
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from graphql import (
@@ -16,71 +16,71 @@ from graphql import (
     parse,
     validate,
 )
-from graphql.execution.values import VariableValues, get_variable_values
 from graphql.validation import NoSchemaIntrospectionCustomRule, recommended_rules, specified_rules
 
 from schema.errors import Code
+from schema.execution.coercion import Coercion
 from schema.execution.limits import Limits, check_shape
 from schema.execution.plan import Plan
 from schema.execution.planning import Declined
+from schema.execution.refusal import MAX_ERRORS, RequestError
 from schema.execution.variables import sizing_variables, steering_variables
 from schema.kept import Kept
 
-_MAX_ERRORS = 5
 _PLANS_KEPT = 16
 _RULES = (*specified_rules, *recommended_rules)
 
 
-class RequestError(Exception):
-    """A request that is refused before it runs (GraphQL, section 7.1.2: a request error result).
-
-    Attributes:
-        code: One code for all of the errors.
-        errors: What is wrong, each with its places in the document.
-    """
-
-    def __init__(self, code: Code, errors: Collection[GraphQLError]) -> None:
-        super().__init__(code)
-        self.code = code
-        self.errors = errors
-
-
 @dataclass(frozen=True, slots=True)
-class Document:
-    """A document that is valid and within the limits.
+class PreparedOperation:
+    """An operation that is valid and within the limits, with all that no request changes.
 
     Attributes:
-        node: The document.
-        operations: Its operations, by name.
-        fragments: Its fragments, by name.
-        steering: The variables that `@include` and `@skip` hang on, by operation.
-        plans: The plans of its operations, by the operation's name and the values of its steering variables.
-        sizing: The variables that the number of nodes hangs on, by operation.
-        nodes: How many nodes its operations can return, by the operation's name and the sizes that these give.
+        document: The document that it stands in.
+        node: The operation.
+        fragments: The document's fragments, by name.
+        limits: The ceilings that it keeps to.
+        coercion: What coerces its variables.
+        steering: The variables that `@include` and `@skip` hang on.
+        plans: Its plans, by the values of its steering variables.
+        sizing: The variables that the number of nodes hangs on.
+        nodes: How many nodes it can return, by the sizes that these give.
     """
 
-    node: DocumentNode
-    operations: dict[str | None, OperationDefinitionNode]
+    document: DocumentNode
+    node: OperationDefinitionNode
     fragments: dict[str, FragmentDefinitionNode]
-    steering: dict[str | None, tuple[str, ...]]
-    plans: Kept[Any, Plan | Declined]
-    sizing: dict[str | None, tuple[str, ...]]
-    nodes: Kept[Any, int]
+    limits: Limits
+    coercion: Coercion
+    steering: tuple[str, ...]
+    sizing: tuple[str, ...]
+    plans: Kept[Any, Plan | Declined] = field(default_factory=lambda: Kept(_PLANS_KEPT))
+    nodes: Kept[Any, int] = field(default_factory=lambda: Kept(_PLANS_KEPT))
 
-    def operation(self, name: str | None) -> OperationDefinitionNode:
+    @property
+    def is_query(self) -> bool:
+        """Whether it only reads."""
+        return self.node.operation is OperationType.QUERY
+
+
+class Document:
+    """The operations of a document."""
+
+    def __init__(self, operations: Mapping[str | None, PreparedOperation]) -> None:
+        self._operations = operations
+        self._only = next(iter(operations.values())) if len(operations) == 1 else None
+
+    def operation(self, name: str | None) -> PreparedOperation:
         """The operation by this name, or the only one there is.
 
         Raises:
             RequestError: there is none, or it is not clear which is meant.
         """
-        if name is not None:
-            found = self.operations.get(name)
-        else:
-            found = next(iter(self.operations.values())) if len(self.operations) == 1 else None
+        found = self._only if name is None else self._operations.get(name)
         if found is None:
             message = (
                 "The document has several operations: say which in operationName."
-                if name is None and self.operations
+                if name is None and self._operations
                 else "The document has no operation by this name."
             )
             raise RequestError(Code.BAD_USER_INPUT, [GraphQLError(message)])
@@ -114,30 +114,20 @@ class Documents:
         }
         fragments = {d.name.value: d for d in node.definitions if isinstance(d, FragmentDefinitionNode)}
         check_shape(operations.values(), fragments, self._limits)
-        errors = validate(self._schema, node, self._rules, max_errors=_MAX_ERRORS, hide_suggestions=True)
+        errors = validate(self._schema, node, self._rules, max_errors=MAX_ERRORS, hide_suggestions=True)
         if errors:
-            raise RequestError(Code.GRAPHQL_VALIDATION_FAILED, errors[:_MAX_ERRORS])
-        steering = {name: steering_variables(operation, fragments) for name, operation in operations.items()}
-        sizing = {name: sizing_variables(operation, fragments) for name, operation in operations.items()}
-        return Document(node, operations, fragments, steering, Kept(_PLANS_KEPT), sizing, Kept(_PLANS_KEPT))
-
-
-def coerce_variables(
-    schema: GraphQLSchema, operation: OperationDefinitionNode, variables: dict[str, Any]
-) -> VariableValues:
-    """The variables of an operation as its types have them.
-
-    Raises:
-        RequestError: one of them does not fit.
-    """
-    values = get_variable_values(
-        schema, operation.variable_definitions or (), variables, max_errors=_MAX_ERRORS, hide_suggestions=True
-    )
-    if isinstance(values, list):
-        raise RequestError(Code.BAD_USER_INPUT, values)
-    return values
-
-
-def is_query(operation: OperationDefinitionNode) -> bool:
-    """Whether an operation only reads."""
-    return operation.operation is OperationType.QUERY
+            raise RequestError(Code.GRAPHQL_VALIDATION_FAILED, errors[:MAX_ERRORS])
+        return Document(
+            {
+                name: PreparedOperation(
+                    node,
+                    operation,
+                    fragments,
+                    self._limits,
+                    Coercion(self._schema, operation),
+                    steering_variables(operation, fragments),
+                    sizing_variables(operation, fragments),
+                )
+                for name, operation in operations.items()
+            }
+        )

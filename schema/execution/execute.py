@@ -2,19 +2,20 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from inspect import isawaitable
 from typing import Any
 
-from graphql import ExecutionResult, GraphQLError, GraphQLSchema, OperationDefinitionNode, execute
+from graphql import ExecutionResult, GraphQLError, GraphQLSchema, execute
 from graphql.execution.values import VariableValues
 
 from schema.batches import Request
 from schema.build import build_schema
 from schema.errors import GatewayError, Unavailable
 from schema.execution.binding import bind
-from schema.execution.documents import Document, Documents, coerce_variables, is_query
-from schema.execution.limits import Limits, check_nodes, count_nodes
+from schema.execution.documents import Documents, PreparedOperation
+from schema.execution.limits import UNLIMITED, Limits, check_nodes, count_nodes
 from schema.execution.plan import Plan
 from schema.execution.planning import Declined, Planner
 from schema.execution.running import run
@@ -60,7 +61,6 @@ class Executor:
         strawberry_schema = build_schema()
         self._schema: GraphQLSchema = strawberry_schema._schema  # noqa: SLF001 - published under no other name
         self._interpreter = strawberry_schema.execution_context_class
-        self._limits = limits
         self._documents = Documents(self._schema, limits, introspection=introspection)
         self._planner = Planner(strawberry_schema, self._schema) if planned else None
         self.counts: Counter[str] = Counter()
@@ -74,51 +74,63 @@ class Executor:
             NotAQuery: it is none, and only queries are taken.
             Unavailable: the store does not answer just now.
         """
-        document = self._documents.get(operation.query)
-        node = document.operation(operation.operation_name)
-        if only_queries and not is_query(node):
+        prepared = self._documents.get(operation.query).operation(operation.operation_name)
+        if only_queries and not prepared.is_query:
             raise NotAQuery
-        variables = coerce_variables(self._schema, node, dict(operation.variables))
-        check_nodes(self._nodes(document, node, variables, request), self._limits)
+        return await self.run(prepared, operation.variables, request)
+
+    def stored(self, query: str) -> PreparedOperation:
+        """An operation of the gateway's own: no client's limit holds for it, and it is planned now."""
+        prepared = Documents(self._schema, UNLIMITED).get(query).operation(None)
+        with suppress(Declined):
+            self._plan(prepared, VariableValues({}, {}))
+        return prepared
+
+    async def run(self, prepared: PreparedOperation, values: Mapping[str, Any], request: Request) -> Result:
+        """Run an operation that is ready, with the values that a request has for its variables.
+
+        Raises:
+            RequestError: one of the values does not fit.
+            OperationTooCostly: it is over a limit.
+            Unavailable: the store does not answer just now.
+        """
+        variables = prepared.coercion.coerce(values)
+        check_nodes(self._nodes(prepared, variables, request), prepared.limits)
         try:
-            bound = bind(self._plan(document, node, variables), request, variables)
+            bound = bind(self._plan(prepared, variables), request, variables)
         except (Declined, GatewayError):
             # What an argument's error is told of, and where, the interpreter knows.
             request.branches.clear()
             self.counts["interpreted"] += 1
-            return await self._interpret(document, operation, request)
+            return await self._interpret(prepared, values, request)
         self.counts["planned"] += 1
         return Result(await request.run(run(bound)), (), is_planned=True)
 
-    def _nodes(
-        self, document: Document, node: OperationDefinitionNode, variables: VariableValues, request: Request
-    ) -> int:
-        name = node.name.value if node.name else None
-        sizes = (size_of(variables.coerced.get(variable)) for variable in document.sizing[name])
+    def _nodes(self, prepared: PreparedOperation, variables: VariableValues, request: Request) -> int:
+        values, limits = variables.coerced, request.page_limits
 
         def count() -> int:
-            return count_nodes(self._schema, node, document.fragments, variables.coerced, request.page_limits)
+            return count_nodes(self._schema, prepared.node, prepared.fragments, values, limits)
 
-        return document.nodes.get((name, request.page_limits, *sizes), count)
+        return prepared.nodes.get((limits, *[size_of(values.get(name)) for name in prepared.sizing]), count)
 
-    def _plan(self, document: Document, node: OperationDefinitionNode, variables: VariableValues) -> Plan:
+    def _plan(self, prepared: PreparedOperation, variables: VariableValues) -> Plan:
         if self._planner is None:
             raise Declined
         planner = self._planner
-        steering = document.steering[node.name.value if node.name else None]
-        key = (node.name.value if node.name else None, *(variables.coerced.get(name) for name in steering))
-        plan = document.plans.get(key, lambda: planner.plan_or_decline(node, document.fragments, variables))
+        key = tuple([variables.coerced.get(name) for name in prepared.steering])
+        plan = prepared.plans.get(key, lambda: planner.plan_or_decline(prepared.node, prepared.fragments, variables))
         if isinstance(plan, Declined):
             raise plan
         return plan
 
-    async def _interpret(self, document: Document, operation: Operation, request: Request) -> Result:
+    async def _interpret(self, prepared: PreparedOperation, values: Mapping[str, Any], request: Request) -> Result:
         outcome = execute(
             self._schema,
-            document.node,
+            prepared.document,
             context_value=request,
-            variable_values=dict(operation.variables),
-            operation_name=operation.operation_name,
+            variable_values=dict(values),
+            operation_name=prepared.node.name.value if prepared.node.name else None,
             executor_class=self._interpreter,
             hide_suggestions=True,
         )

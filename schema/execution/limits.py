@@ -1,7 +1,8 @@
 """What an operation may be at most, measured in one walk in which every fragment is walked once."""
 
+import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from graphql import (
@@ -45,6 +46,10 @@ class Limits:
     depth: int = 15
     aliases: int = 30
     nodes: int = 100_000
+
+
+UNLIMITED = Limits(*[sys.maxsize] * len(fields(Limits)))
+"""For operations of our own."""
 
 
 def check_shape(
