@@ -77,7 +77,7 @@ class GraphQLEndpoint:
             return _failure(error, media_type)
 
     async def _answer(self, request: Request, media_type: str) -> Response:
-        caller = await self._authenticator.caller(request.headers)
+        caller = await self._authenticator.caller(request)
         caller.require(KeyScope.LEAKS_READ)
         by_get = request.method in {"GET", "HEAD"}
         sent = _sent_by_get(request) if by_get else await read_json(request, self._max_request_bytes)
