@@ -28,6 +28,8 @@ from gateway.settings import Settings
 from gateway.storage.database import make_engine
 from gateway.storage.migrations import is_at_head
 from gateway.storage.reads import SQLStore
+from gateway.throttle import Throttle
+from gateway.uses import Uses
 from schema.errors import GatewayError
 from schema.execution.execute import Executor
 from schema.execution.limits import Limits
@@ -46,7 +48,8 @@ def create_app(settings: Settings | None = None, *, demo_key: str | None = None)
     engine = make_engine(settings.database_url, readers=settings.readers, pool_size=settings.pool_size)
     store = SQLStore(engine)
     secrets = settings.secrets
-    authenticator = Authenticator(engine, secrets.key)
+    uses = Uses(engine)
+    authenticator = Authenticator(engine, secrets.key, Throttle(settings.max_failed_keys), uses)
     executor = Executor(_limits(settings), introspection=settings.introspection, planned=settings.executor == "planner")
     graphql = GraphQLEndpoint(authenticator, executor, store, secrets.cursor, settings.max_request_bytes)
     page, explorer_routes = explorer(demo_key)
@@ -57,7 +60,8 @@ def create_app(settings: Settings | None = None, *, demo_key: str | None = None)
         # What was made so far lasts as long as the process: the collector need not look at it again and again.
         gc.freeze()
         try:
-            yield
+            async with uses.written():
+                yield
         finally:
             gc.unfreeze()
             await engine.close()

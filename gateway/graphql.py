@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.auth import Authenticator
 from gateway.bodies import BodyError, read_json
-from gateway.errors import MASKED, STATUSES, status_headers
+from gateway.errors import MASKED, STATUSES, error_headers, status_headers
 from gateway.negotiation import preferred
 from schema.batches import Request as OperationRequest
 from schema.errors import BadUserInput, Code, GatewayError
@@ -77,7 +77,7 @@ class GraphQLEndpoint:
             return _failure(error, media_type)
 
     async def _answer(self, request: Request, media_type: str) -> Response:
-        caller = await self._authenticator.caller(request.headers)
+        caller = await self._authenticator.caller(request)
         caller.require(KeyScope.LEAKS_READ)
         by_get = request.method in {"GET", "HEAD"}
         sent = _sent_by_get(request) if by_get else await read_json(request, self._max_request_bytes)
@@ -216,7 +216,7 @@ def _failure(error: Exception, media_type: str) -> Response:
             errors = [{**e.formatted, "extensions": {"code": error.code}} for e in error.errors]
             return _response({"errors": errors}, status, media_type)
         case GatewayError():
-            return _refusal(STATUSES[error.code], error.code, error.message, media_type)
+            return _refusal(STATUSES[error.code], error.code, error.message, media_type, error_headers(error))
     logger.error("An operation failed", exc_info=error)
     return _refusal(500, Code.INTERNAL, MASKED, media_type)
 

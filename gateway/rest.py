@@ -60,7 +60,7 @@ class LeakEndpoint:
         """The leak, 304 where the client has it already, or an error in the contract's shape."""
         if preferred(request.headers.get("accept"), (_JSON_TYPE,), default=_JSON_TYPE) is None:
             return error_response(406, "Not acceptable. Valid: application/json.")
-        caller = await self._authenticator.caller(request.headers)
+        caller = await self._authenticator.caller(request)
         caller.require(KeyScope.LEAKS_READ)
         domain_ids = _domain_ids(request.query_params.getlist("domain_id"))
         caller.scope(domain_ids, "domain_id")

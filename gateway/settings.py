@@ -5,6 +5,7 @@ import os
 import secrets as random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -78,6 +79,15 @@ def _origins(value: str) -> tuple[str, ...]:
     return origins
 
 
+def _networks(value: str) -> str:
+    try:
+        return ",".join(
+            str(ip_network(part.strip())).removesuffix("/32").removesuffix("/128") for part in value.split(",")
+        )
+    except ValueError:
+        raise ValueError("addresses or networks such as 192.0.2.0/24, separated by commas") from None
+
+
 def _level(value: str) -> str:
     if value.lower() not in {"debug", "info", "warning", "error"}:
         raise ValueError("debug, info, warning or error")
@@ -123,6 +133,14 @@ class Settings:
     max_depth: int = _setting(15, _number(1, 100), "the most fields inside fields")
     max_aliases: int = _setting(30, _number(0, 10**6), "the most aliases of an operation")
     max_nodes: int = _setting(100_000, _number(1, 10**9), "the most nodes that an operation can return")
+    max_failed_keys: int = _setting(
+        20, _number(0, 10**6), "the most wrong keys a minute from one address; 0 for no end"
+    )
+    trusted_proxies: str = _setting(
+        "127.0.0.1,::1",
+        _networks,
+        "proxies whose `X-Forwarded-For` is believed: addresses or networks, separated by commas",
+    )
     readers: int = _setting(2, _number(1, 64), "connections that read, with SQLite")
     pool_size: int = _setting(10, _number(1, 1000), "connections at the most, with PostgreSQL")
 

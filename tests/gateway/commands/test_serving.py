@@ -53,11 +53,14 @@ def _free_port() -> str:
         return str(probe.getsockname()[1])
 
 
+FORWARDED = {"X-Forwarded-For": "198.51.100.7"}
+
+
 def _when_up(url: str, key: str) -> httpx.Response:
     """The answer of a server whose workers are starting."""
     transport = httpx.HTTPTransport(retries=10)
     with httpx.Client(transport=transport, timeout=30) as client:
-        return client.get(url, headers={"X-API-Key": key})
+        return client.get(url, headers={"X-API-Key": key, **FORWARDED})
 
 
 def test_the_demo_prints_requests_that_work(environment: dict[str, str]) -> None:
@@ -111,7 +114,7 @@ def test_a_server_logs_no_secret_and_ends_cleanly(ready: Run, environment: dict[
     port = _free_port()
     with _started(environment, "serve", "--port", port) as (process, _):
         at = f"http://127.0.0.1:{port}"
-        assert httpx.get(f"{at}/healthz").text == "ok\n"
+        assert httpx.get(f"{at}/healthz", headers=FORWARDED).text == "ok\n"
         assert httpx.get(f"{at}/readyz").text == "ready\n"
         answer = httpx.get(f"{at}/graphql", params={"query": "{ viewer { name } }"}, headers={"X-API-Key": key})
         assert answer.json() == {"data": {"viewer": {"name": "key"}}}
@@ -121,6 +124,7 @@ def test_a_server_logs_no_secret_and_ends_cleanly(ready: Run, environment: dict[
         log = process.stdout.read()
         assert process.wait(10) == 0
     assert f"{answer.headers['X-Request-ID']} GET /graphql 200" in log
+    assert re.search(r"GET /healthz 200 \S+ ms 198\.51\.100\.7\n", log), "a proxy on this machine is believed"
     assert "viewer" not in log
     assert key not in log
     assert "Traceback" not in log
@@ -129,11 +133,14 @@ def test_a_server_logs_no_secret_and_ends_cleanly(ready: Run, environment: dict[
 def test_workers_serve_together(ready: Run, environment: dict[str, str]) -> None:
     key = ready("keys", "create", "-o", "Acme").stdout.strip()
     port = _free_port()
-    with _started(environment, "serve", "--port", port, "--workers", "2") as (process, _):
+    proxied = {**environment, "LEAKS_TRUSTED_PROXIES": "192.0.2.1"}
+    with _started(proxied, "serve", "--port", port, "--workers", "2") as (process, _):
         assert _when_up(f"http://127.0.0.1:{port}/leaks/x", key).status_code == 404
         process.send_signal(signal.SIGTERM)
-        process.communicate()
+        log, _ = process.communicate()
         assert process.returncode == 0
+    assert re.search(r"GET /leaks/x 404 \S+ ms 127\.0\.0\.1\n", log), "nobody but the proxy is believed"
+    assert ready("keys", "list").stdout.split("\t")[6] != "-", "workers write when a key was used"
 
 
 def test_a_port_in_use_is_one_line(ready: Run) -> None:
