@@ -98,7 +98,13 @@ def _limits(settings: Settings) -> Limits:
         tokens=settings.max_tokens,
         depth=settings.max_depth,
         aliases=settings.max_aliases,
+        directives=settings.max_directives,
+        selections=settings.max_selections,
+        repeats=settings.max_repeats,
+        root_fields=settings.max_root_fields,
         nodes=settings.max_nodes,
+        variable_depth=settings.max_variable_depth,
+        variable_length=settings.max_variable_length,
     )
 
 

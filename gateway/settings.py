@@ -122,6 +122,18 @@ class Settings:
     max_tokens: int = _setting(2000, _number(10, 10**6), "the most lexical tokens of a document")
     max_depth: int = _setting(15, _number(1, 100), "the most fields inside fields")
     max_aliases: int = _setting(30, _number(0, 10**6), "the most aliases of an operation")
+    max_directives: int = _setting(50, _number(0, 10**6), "the most directives of an operation")
+    max_selections: int = _setting(
+        1000, _number(1, 10**6), "the most fields and fragments of an operation, a fragment's as often as it is spread"
+    )
+    max_repeats: int = _setting(
+        50, _number(1, 10**6), "the most times that the same field, or fragments, can be asked for at one place"
+    )
+    max_root_fields: int = _setting(30, _number(1, 10**6), "the most fields where an operation starts")
+    max_variable_depth: int = _setting(8, _number(0, 500), "the most lists and objects inside each other, in variables")
+    max_variable_length: int = _setting(
+        1000, _number(1, 10**9), "the most items of a list, or members of an object, in variables"
+    )
     max_nodes: int = _setting(100_000, _number(1, 10**9), "the most nodes that an operation can return")
     readers: int = _setting(2, _number(1, 64), "connections that read, with SQLite")
     pool_size: int = _setting(10, _number(1, 1000), "connections at the most, with PostgreSQL")

@@ -15,7 +15,7 @@ from schema.build import build_schema
 from schema.errors import GatewayError, Unavailable
 from schema.execution.binding import bind
 from schema.execution.documents import Documents, PreparedOperation
-from schema.execution.limits import UNLIMITED, Limits, check_nodes, count_nodes
+from schema.execution.limits import UNLIMITED, Limits, check_nodes, check_variables, count_nodes
 from schema.execution.plan import Plan
 from schema.execution.planning import Declined, Planner
 from schema.execution.running import run
@@ -77,6 +77,7 @@ class Executor:
         prepared = self._documents.get(operation.query).operation(operation.operation_name)
         if only_queries and not prepared.is_query:
             raise NotAQuery
+        check_variables(operation.variables, prepared.limits)
         return await self.run(prepared, operation.variables, request)
 
     def stored(self, query: str) -> PreparedOperation:
