@@ -118,6 +118,13 @@ class Settings:
     cors_origins: tuple[str, ...] = _setting((), _origins, "origins whose pages may call, separated by commas")
     executor: str = _setting("planner", _executor, "how operations run: `planner`, or `interpreter` for all")
     introspection: bool = _setting(True, _switch, "whether the schema may be asked for")
+    max_header_bytes: int = _setting(32_768, _number(1024, 2**20), "the longest head of a request: address and headers")
+    header_timeout_seconds: int = _setting(
+        10, _number(1, 3600), "how long a connection may idle, and the head of a request take to come"
+    )
+    body_timeout_seconds: int = _setting(
+        10, _number(1, 3600), "how long its body may take to come, and a client to go on reading the answer"
+    )
     max_request_bytes: int = _setting(131_072, _number(1024, 2**30), "the longest body of an operation")
     max_tokens: int = _setting(2000, _number(10, 10**6), "the most lexical tokens of a document")
     max_depth: int = _setting(15, _number(1, 100), "the most fields inside fields")

@@ -1,0 +1,232 @@
+"""How long a client may take to send a request or read its answer, and how long the head of a request may be.
+
+uvicorn bounds none of these: a socket that says nothing, or half of something, is kept for ever. A request that comes
+whole in one piece, as nearly every one does, sets no timer here.
+"""
+
+import asyncio
+import random
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Literal, TypeAlias
+
+from uvicorn._types import ASGI3Application
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+from gateway.errors import error_response
+from gateway.headers import SECURITY_HEADERS
+
+_MOST_HEADERS = 1000
+_MOST_PIPELINED = 100
+
+_Part: TypeAlias = Literal["head", "body"]
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """What a client is held to.
+
+    Attributes:
+        head_seconds: From the connection, or the answer before, until the head is there.
+        body_seconds: From the head until the body is there; and for some progress in reading an answer.
+        head_bytes: The longest head: the address and the headers.
+    """
+
+    head_seconds: float
+    body_seconds: float
+    head_bytes: int
+
+
+class GuardedProtocol(HttpToolsProtocol):
+    """HTTP/1.1 as uvicorn speaks it with httptools, to clients that keep the deadlines."""
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        deadlines: Deadlines,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._deadlines = deadlines
+        self._awaited: _Part | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._reading: asyncio.TimerHandle | None = None
+        self._answering: RequestResponseCycle | None = None
+        self._piece_bytes = 0
+        self._head_bytes = 0
+        """How much came of a head after the piece that it began in."""
+        self._is_too_long = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait for a head."""
+        super().connection_made(transport)
+        self._wait_for("head")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait for nothing any more."""
+        self._wait_for(None)
+        if self._reading is not None:
+            self._reading.cancel()
+        self._stop_answering()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came, and wait for the rest where it is not whole."""
+        self._piece_bytes = len(data)
+        if not self._is_head_there:
+            self._head_bytes += len(data)
+        super().data_received(data)
+        if not self.transport.is_closing():
+            self._wait_for(self._missing_part())
+            if self._awaited is not None:
+                self._check_size()
+            if len(self.pipeline) > _MOST_PIPELINED:
+                self._stop_answering()
+                self._hang_up()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _stop_answering(self) -> None:
+        # uvicorn tells only the request that came last, and another may be under way.
+        for cycle in (self._answering, self.cycle):
+            if cycle is not None and not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
+
+    # ------------------------------------------------------------------ time
+
+    @property
+    def _is_head_there(self) -> bool:
+        # uvicorn makes a scope where a request begins, and a cycle of it where its head is complete.
+        return self.cycle is not None and self.cycle.scope is self.scope
+
+    def _missing_part(self) -> _Part | None:
+        """What the client is to send next; None while there is a whole request to answer."""
+        if not self._is_head_there or self.cycle.response_complete:
+            return "head"
+        return "body" if self.cycle.more_body else None
+
+    def _wait_for(self, part: _Part | None) -> None:
+        if part == self._awaited:
+            return
+        self._awaited = part
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None if part is None else self.loop.call_later(self._seconds(part), self._expire, part)
+
+    def _seconds(self, part: _Part) -> float:
+        return self._deadlines.head_seconds if part == "head" else self._deadlines.body_seconds
+
+    def _expire(self, part: _Part) -> None:
+        self._awaited = self._timer = None
+        if self.transport.is_closing():
+            return
+        if self._is_ours_to_move:
+            self._wait_for(part)
+        elif self._has_begun:
+            seconds = self._seconds(part)
+            self._refuse(HTTPStatus.REQUEST_TIMEOUT, f"The {part} did not come whole within {seconds} seconds.")
+        else:
+            self._hang_up()
+
+    @property
+    def _is_ours_to_move(self) -> bool:
+        """Whether it is not the client that is slow: an earlier request is being answered, or nobody reads this one."""
+        if self.cycle is None or self.cycle.response_complete:
+            return False
+        return not self._is_head_there or self.flow.read_paused or self.cycle.waiting_for_100_continue
+
+    @property
+    def _has_begun(self) -> bool:
+        """Whether half a request is there that has no answer yet."""
+        return not self.cycle.response_started if self._is_head_there else self.scope is not None
+
+    # --------------------------------------------------------------- reading
+
+    def pause_writing(self) -> None:
+        """See to it that the client reads on: there is more for it than its system holds."""
+        super().pause_writing()
+        self._expect_reading()
+
+    def on_response_complete(self) -> None:
+        """Go on to the next request, or see to it that the client reads the last answer."""
+        super().on_response_complete()
+        if self.transport.is_closing():
+            self._expect_reading()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Hang up: no next request came."""
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        self.transport.close()
+        self._expect_reading()
+
+    def _expect_reading(self) -> None:
+        unread = self.transport.get_write_buffer_size()
+        if unread and self._reading is None:
+            self._reading = self.loop.call_later(self._deadlines.body_seconds, self._check_reading, unread)
+
+    def _check_reading(self, unread_before: int) -> None:
+        self._reading = None
+        if self.transport.get_write_buffer_size() < unread_before:
+            self._expect_reading()
+        else:
+            self.transport.abort()
+
+    # ------------------------------------------------------------------ size
+
+    def on_message_begin(self) -> None:
+        """Begin to measure a head."""
+        self._head_bytes = 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Begin to answer, unless the head is too long."""
+        may_be_long = self._head_bytes + self._piece_bytes > self._deadlines.head_bytes
+        if may_be_long and self._is_head_too_long():
+            self._is_too_long = True
+            raise ValueError  # uvicorn takes it for what is no HTTP
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP or too long, in the shape of every other error."""
+        if self._is_too_long:
+            self._refuse_head()
+        else:
+            self._refuse(HTTPStatus.BAD_REQUEST, msg)
+
+    def _check_size(self) -> None:
+        is_long = not self._is_head_there and self._head_bytes > self._deadlines.head_bytes
+        # Behind a body in chunks there may be headers again.
+        if is_long or len(self.headers or ()) > _MOST_HEADERS:
+            self._refuse_head()
+
+    def _is_head_too_long(self) -> bool:
+        headers = sum(len(b": \r\n") + len(name) + len(value) for name, value in self.headers)
+        return len(self.url) + headers > self._deadlines.head_bytes
+
+    # --------------------------------------------------------------- refusal
+
+    def _refuse_head(self) -> None:
+        most = self._deadlines.head_bytes
+        self._refuse(
+            HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"The head is too long; at most {most} bytes are taken."
+        )
+
+    def _refuse(self, status: HTTPStatus, detail: str) -> None:
+        """Answer in the application's place, which never saw the request or waits for the rest, and hang up."""
+        response = error_response(status, detail)
+        request_id = (b"x-request-id", b"%032x" % random.getrandbits(128))
+        headers = (*response.raw_headers, *SECURITY_HEADERS, request_id, (b"connection", b"close"))
+        lines = b"".join(b"%b: %b\r\n" % header for header in headers)
+        self._stop_answering()
+        self.transport.write(STATUS_LINE[status] + lines + b"\r\n" + bytes(response.body))
+        self._hang_up()
