@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from gateway.access import AccessMiddleware
 from gateway.auth import Authenticator
+from gateway.documents import named_documents
 from gateway.errors import error_response, gateway_error_response
 from gateway.explorer import explorer
 from gateway.graphql import GraphQLEndpoint, graphql_routes
@@ -48,7 +49,8 @@ def create_app(settings: Settings | None = None, *, demo_key: str | None = None)
     secrets = settings.secrets
     authenticator = Authenticator(engine, secrets.key)
     executor = Executor(_limits(settings), introspection=settings.introspection, planned=settings.executor == "planner")
-    graphql = GraphQLEndpoint(authenticator, executor, store, secrets.cursor, settings.max_request_bytes)
+    documents = named_documents(settings.trusted_documents, executor.prepare)
+    graphql = GraphQLEndpoint(authenticator, executor, store, secrets.cursor, settings.max_request_bytes, documents)
     page, explorer_routes = explorer(demo_key)
 
     @asynccontextmanager

@@ -142,6 +142,9 @@ class Settings:
         1000, _number(1, 10**9), "the most items of a list, or members of an object, in variables"
     )
     max_nodes: int = _setting(100_000, _number(1, 10**9), "the most nodes that an operation can return")
+    trusted_documents: Path | None = _setting(
+        None, Path, "a JSON file from ids to the texts of documents: no others run; else all do that keep to the limits"
+    )
     readers: int = _setting(2, _number(1, 64), "connections that read, with SQLite")
     pool_size: int = _setting(10, _number(1, 1000), "connections at the most, with PostgreSQL")
 

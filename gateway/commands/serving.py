@@ -78,6 +78,8 @@ async def _check(settings: Settings) -> None:
     """Find out now, and not in a worker, what is missing."""
     async with open_database(settings):
         _ = settings.secrets
+    if settings.trusted_documents is not None:
+        create_app(settings)
 
 
 def build_explorer() -> None:

@@ -65,6 +65,15 @@ class Executor:
         self._planner = Planner(strawberry_schema, self._schema) if planned else None
         self.counts: Counter[str] = Counter()
 
+    def prepare(self, query: str) -> None:
+        """Parse, check and keep a document that is to run later.
+
+        Raises:
+            RequestError: it is not valid.
+            OperationTooCostly: it is over a limit.
+        """
+        self._documents.get(query)
+
     async def execute(self, operation: Operation, request: Request, *, only_queries: bool = False) -> Result:
         """Run an operation.
 
