@@ -5,7 +5,11 @@ whole in one piece, as nearly every one does, sets no timer here.
 """
 
 import asyncio
+import fcntl
 import random
+import termios
+from array import array
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Literal, TypeAlias
@@ -170,16 +174,22 @@ class GuardedProtocol(HttpToolsProtocol):
         self._expect_reading()
 
     def _expect_reading(self) -> None:
-        unread = self.transport.get_write_buffer_size()
-        if unread and self._reading is None:
-            self._reading = self.loop.call_later(self._deadlines.body_seconds, self._check_reading, unread)
+        if self.transport.get_write_buffer_size() and self._reading is None:
+            self._reading = self.loop.call_later(self._deadlines.body_seconds, self._check_reading, self._unread())
 
     def _check_reading(self, unread_before: int) -> None:
         self._reading = None
-        if self.transport.get_write_buffer_size() < unread_before:
+        if not self.transport.get_write_buffer_size() or self._unread() < unread_before:
             self._expect_reading()
         else:
             self.transport.abort()
+
+    def _unread(self) -> int:
+        """How much the client has not taken yet: what waits here, and behind it in the system."""
+        queued = array("i", [0])
+        with suppress(OSError):
+            fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, queued)
+        return self.transport.get_write_buffer_size() + queued[0]
 
     # ------------------------------------------------------------------ size
 
