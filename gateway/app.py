@@ -27,6 +27,7 @@ from gateway.masking import MaskingMiddleware
 from gateway.rest import LeakEndpoint, rest_routes
 from gateway.settings import Settings
 from gateway.storage.database import make_engine
+from gateway.storage.engine import Engine
 from gateway.storage.migrations import is_at_head
 from gateway.storage.reads import SQLStore
 from schema.errors import GatewayError
@@ -36,15 +37,18 @@ from schema.execution.limits import Limits
 logger = logging.getLogger(__name__)
 
 
-def create_app(settings: Settings | None = None, *, demo_key: str | None = None) -> Starlette:
+def create_app(
+    settings: Settings | None = None, *, demo_key: str | None = None, engine: Engine | None = None
+) -> Starlette:
     """The application.
 
     Args:
         settings: How it is set; from the environment where left out.
         demo_key: The key that GraphiQL opens with; for the demo only.
+        engine: The database; the one of the settings where left out.
     """
     settings = settings or Settings.from_environment(os.environ)
-    engine = make_engine(settings.database_url, readers=settings.readers, pool_size=settings.pool_size)
+    engine = engine or make_engine(settings.database_url, readers=settings.readers, pool_size=settings.pool_size)
     store = SQLStore(engine)
     secrets = settings.secrets
     authenticator = Authenticator(engine, secrets.key)
@@ -67,7 +71,7 @@ def create_app(settings: Settings | None = None, *, demo_key: str | None = None)
     async def is_ready() -> bool:
         return await is_at_head(engine)
 
-    return Starlette(
+    app = Starlette(
         routes=[
             *rest_routes(LeakEndpoint(authenticator, executor, store, secrets.cursor)),
             *graphql_routes(graphql, page),
@@ -86,6 +90,9 @@ def create_app(settings: Settings | None = None, *, demo_key: str | None = None)
         },
         lifespan=lifespan,
     )
+    # It would send clients to whatever host a request names.
+    app.router.redirect_slashes = False
+    return app
 
 
 def create_worker() -> Starlette:
