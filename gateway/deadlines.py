@@ -22,6 +22,8 @@ from uvicorn.server import ServerState
 from gateway.errors import error_response
 from gateway.headers import SECURITY_HEADERS
 
+_PIECE_BYTES = 4096
+"""Heads are measured to this."""
 _MOST_HEADERS = 1000
 _MOST_PIPELINED = 100
 
@@ -59,43 +61,58 @@ class GuardedProtocol(HttpToolsProtocol):
         self._deadlines = deadlines
         self._awaited: _Part | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._reading: asyncio.TimerHandle | None = None
+        self._watching: asyncio.TimerHandle | None = None
         self._answering: RequestResponseCycle | None = None
-        self._piece_bytes = 0
         self._head_bytes = 0
-        """How much came of a head after the piece that it began in."""
-        self._is_too_long = False
+        """How much came since the piece that a head began in."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a head."""
         super().connection_made(transport)
         self._wait_for("head")
+        self._watch(0)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait for nothing any more."""
         self._wait_for(None)
-        if self._reading is not None:
-            self._reading.cancel()
+        if self._watching is not None:
+            self._watching.cancel()
         self._stop_answering()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Take what came, and wait for the rest where it is not whole."""
-        self._piece_bytes = len(data)
-        if not self._is_head_there:
-            self._head_bytes += len(data)
-        super().data_received(data)
-        if not self.transport.is_closing():
-            self._wait_for(self._missing_part())
-            if self._awaited is not None:
-                self._check_size()
-            if len(self.pipeline) > _MOST_PIPELINED:
-                self._stop_answering()
-                self._hang_up()
+        if len(data) > _PIECE_BYTES:
+            self._take_in_pieces(data)
+            return
+        scope = self.scope
+        HttpToolsProtocol.data_received(self, data)
+        self._head_bytes = len(data) if self.scope is not scope else self._head_bytes + len(data)
+        cycle = self.cycle
+        is_whole = cycle is not None and cycle.scope is self.scope and not (cycle.more_body or cycle.response_complete)
+        if not is_whole or self._awaited is not None or self.pipeline:
+            self._check()
+
+    def _take_in_pieces(self, data: bytes) -> None:
+        for start in range(0, len(data), _PIECE_BYTES):
+            if not self.transport.is_closing():
+                self.data_received(data[start : start + _PIECE_BYTES])
+
+    def _check(self) -> None:
+        if self.transport.is_closing():
+            return
+        self._wait_for(self._missing_part())
+        is_long = not self._is_head_there and self._head_bytes > self._deadlines.head_bytes
+        # Behind a body in chunks there may be headers again.
+        if is_long or len(self.headers or ()) > _MOST_HEADERS:
+            self._refuse_head()
+        elif len(self.pipeline) > _MOST_PIPELINED:
+            self._stop_answering()
+            self.transport.close()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._answering = cycle
-        super()._start_asgi_task(cycle, app)
+        HttpToolsProtocol._start_asgi_task(self, cycle, app)  # noqa: SLF001 - as `super()`, for less
 
     def _stop_answering(self) -> None:
         # uvicorn tells only the request that came last, and another may be under way.
@@ -138,7 +155,7 @@ class GuardedProtocol(HttpToolsProtocol):
             seconds = self._seconds(part)
             self._refuse(HTTPStatus.REQUEST_TIMEOUT, f"The {part} did not come whole within {seconds} seconds.")
         else:
-            self._hang_up()
+            self.transport.close()
 
     @property
     def _is_ours_to_move(self) -> bool:
@@ -154,35 +171,13 @@ class GuardedProtocol(HttpToolsProtocol):
 
     # --------------------------------------------------------------- reading
 
-    def pause_writing(self) -> None:
-        """See to it that the client reads on: there is more for it than its system holds."""
-        super().pause_writing()
-        self._expect_reading()
-
-    def on_response_complete(self) -> None:
-        """Go on to the next request, or see to it that the client reads the last answer."""
-        super().on_response_complete()
-        if self.transport.is_closing():
-            self._expect_reading()
-
-    def timeout_keep_alive_handler(self) -> None:
-        """Hang up: no next request came."""
-        self._hang_up()
-
-    def _hang_up(self) -> None:
-        self.transport.close()
-        self._expect_reading()
-
-    def _expect_reading(self) -> None:
-        if self.transport.get_write_buffer_size() and self._reading is None:
-            self._reading = self.loop.call_later(self._deadlines.body_seconds, self._check_reading, self._unread())
-
-    def _check_reading(self, unread_before: int) -> None:
-        self._reading = None
-        if not self.transport.get_write_buffer_size() or self._unread() < unread_before:
-            self._expect_reading()
-        else:
+    def _watch(self, unread_before: int) -> None:
+        """See to it that the client reads what waits for it, once in a while."""
+        unread = self._unread() if self.transport.get_write_buffer_size() else 0
+        if unread and unread >= unread_before > 0:
             self.transport.abort()
+        else:
+            self._watching = self.loop.call_later(self._deadlines.body_seconds, self._watch, unread)
 
     def _unread(self) -> int:
         """How much the client has not taken yet: what waits here, and behind it in the system."""
@@ -191,39 +186,11 @@ class GuardedProtocol(HttpToolsProtocol):
             fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, queued)
         return self.transport.get_write_buffer_size() + queued[0]
 
-    # ------------------------------------------------------------------ size
-
-    def on_message_begin(self) -> None:
-        """Begin to measure a head."""
-        self._head_bytes = 0
-        super().on_message_begin()
-
-    def on_headers_complete(self) -> None:
-        """Begin to answer, unless the head is too long."""
-        may_be_long = self._head_bytes + self._piece_bytes > self._deadlines.head_bytes
-        if may_be_long and self._is_head_too_long():
-            self._is_too_long = True
-            raise ValueError  # uvicorn takes it for what is no HTTP
-        super().on_headers_complete()
+    # --------------------------------------------------------------- refusal
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what is no HTTP or too long, in the shape of every other error."""
-        if self._is_too_long:
-            self._refuse_head()
-        else:
-            self._refuse(HTTPStatus.BAD_REQUEST, msg)
-
-    def _check_size(self) -> None:
-        is_long = not self._is_head_there and self._head_bytes > self._deadlines.head_bytes
-        # Behind a body in chunks there may be headers again.
-        if is_long or len(self.headers or ()) > _MOST_HEADERS:
-            self._refuse_head()
-
-    def _is_head_too_long(self) -> bool:
-        headers = sum(len(b": \r\n") + len(name) + len(value) for name, value in self.headers)
-        return len(self.url) + headers > self._deadlines.head_bytes
-
-    # --------------------------------------------------------------- refusal
+        """Refuse what is no HTTP, in the shape of every other error."""
+        self._refuse(HTTPStatus.BAD_REQUEST, msg)
 
     def _refuse_head(self) -> None:
         most = self._deadlines.head_bytes
@@ -239,4 +206,4 @@ class GuardedProtocol(HttpToolsProtocol):
         lines = b"".join(b"%b: %b\r\n" % header for header in headers)
         self._stop_answering()
         self.transport.write(STATUS_LINE[status] + lines + b"\r\n" + bytes(response.body))
-        self._hang_up()
+        self.transport.close()

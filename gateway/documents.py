@@ -31,7 +31,13 @@ _HASH = re.compile(r"[0-9a-f]{64}")
 
 
 class Texts(Protocol):
-    """The texts that can be named."""
+    """The texts that can be named.
+
+    Attributes:
+        are_all: Whether no others may be sent.
+    """
+
+    are_all: bool
 
     def find(self, name: str, organization: str) -> str | None:
         """The text by this name: its SHA-256 in hexadecimal, or an id that the file of trusted documents gives it."""
@@ -53,6 +59,8 @@ class PersistedTexts:
     Each organization finds its own alone: whether a document is found tells that somebody sent it.
     """
 
+    are_all = False
+
     def __init__(self, prepare: Prepare) -> None:
         self._prepare = prepare
         self._texts: Kept[tuple[str, str], str] = Kept(_KEPT_CHARACTERS, _weigh)
@@ -70,6 +78,8 @@ class PersistedTexts:
 
 class TrustedTexts:
     """The texts of a file, and no others."""
+
+    are_all = True
 
     def __init__(self, texts: Mapping[str, str]) -> None:
         self._texts = {name.removeprefix(_PREFIX): text for name, text in texts.items()}
@@ -100,6 +110,8 @@ class NamedDocuments:
             RequestError: there is none by this name, or the one to keep is not valid.
         """
         if not isinstance(sent, dict):
+            return sent
+        if "documentId" not in sent and "extensions" not in sent and not self._texts.are_all:
             return sent
         name, text = _name(sent), sent.get("query")
         if isinstance(text, str):

@@ -195,7 +195,7 @@ def _with_header(size: int) -> bytes:
     ("sent", "status"),
     [
         (_with_header(32_000) + b"\r\n\r\n", 200),
-        (_with_header(33_000) + b"\r\n\r\n", 431),
+        (_with_header(37_000) + b"\r\n\r\n", 431),
         (_with_header(600_000), 431),
         (_with_header(2_000_000) + b"\r\n\r\n", 431),
         (_with_header(1) + b"\r\nX: y" * 9000 + b"\r\n\r\n", 431),
