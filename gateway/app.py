@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from gateway.access import AccessMiddleware
 from gateway.auth import Authenticator
+from gateway.documents import named_documents
 from gateway.errors import error_response, gateway_error_response
 from gateway.explorer import explorer
 from gateway.graphql import GraphQLEndpoint, graphql_routes
@@ -26,6 +27,7 @@ from gateway.masking import MaskingMiddleware
 from gateway.rest import LeakEndpoint, rest_routes
 from gateway.settings import Settings
 from gateway.storage.database import make_engine
+from gateway.storage.engine import Engine
 from gateway.storage.migrations import is_at_head
 from gateway.storage.reads import SQLStore
 from gateway.throttle import Throttle
@@ -37,21 +39,25 @@ from schema.execution.limits import Limits
 logger = logging.getLogger(__name__)
 
 
-def create_app(settings: Settings | None = None, *, demo_key: str | None = None) -> Starlette:
+def create_app(
+    settings: Settings | None = None, *, demo_key: str | None = None, engine: Engine | None = None
+) -> Starlette:
     """The application.
 
     Args:
         settings: How it is set; from the environment where left out.
         demo_key: The key that GraphiQL opens with; for the demo only.
+        engine: The database; the one of the settings where left out.
     """
     settings = settings or Settings.from_environment(os.environ)
-    engine = make_engine(settings.database_url, readers=settings.readers, pool_size=settings.pool_size)
+    engine = engine or make_engine(settings.database_url, readers=settings.readers, pool_size=settings.pool_size)
     store = SQLStore(engine)
     secrets = settings.secrets
     uses = Uses(engine)
     authenticator = Authenticator(engine, secrets.key, Throttle(settings.max_failed_keys), uses)
     executor = Executor(_limits(settings), introspection=settings.introspection, planned=settings.executor == "planner")
-    graphql = GraphQLEndpoint(authenticator, executor, store, secrets.cursor, settings.max_request_bytes)
+    documents = named_documents(settings.trusted_documents, executor.prepare)
+    graphql = GraphQLEndpoint(authenticator, executor, store, secrets.cursor, settings.max_request_bytes, documents)
     page, explorer_routes = explorer(demo_key)
 
     @asynccontextmanager
@@ -69,7 +75,7 @@ def create_app(settings: Settings | None = None, *, demo_key: str | None = None)
     async def is_ready() -> bool:
         return await is_at_head(engine)
 
-    return Starlette(
+    app = Starlette(
         routes=[
             *rest_routes(LeakEndpoint(authenticator, executor, store, secrets.cursor)),
             *graphql_routes(graphql, page),
@@ -88,6 +94,9 @@ def create_app(settings: Settings | None = None, *, demo_key: str | None = None)
         },
         lifespan=lifespan,
     )
+    # It would send clients to whatever host a request names.
+    app.router.redirect_slashes = False
+    return app
 
 
 def create_worker() -> Starlette:
@@ -102,7 +111,13 @@ def _limits(settings: Settings) -> Limits:
         tokens=settings.max_tokens,
         depth=settings.max_depth,
         aliases=settings.max_aliases,
+        directives=settings.max_directives,
+        selections=settings.max_selections,
+        repeats=settings.max_repeats,
+        root_fields=settings.max_root_fields,
         nodes=settings.max_nodes,
+        variable_depth=settings.max_variable_depth,
+        variable_length=settings.max_variable_length,
     )
 
 

@@ -19,6 +19,7 @@ STATUSES: dict[Code, HTTPStatus] = {
     Code.GRAPHQL_VALIDATION_FAILED: HTTPStatus.BAD_REQUEST,
     Code.OPERATION_TOO_COSTLY: HTTPStatus.BAD_REQUEST,
     Code.RATE_LIMITED: HTTPStatus.TOO_MANY_REQUESTS,
+    Code.PERSISTED_QUERY_NOT_FOUND: HTTPStatus.NOT_FOUND,
     Code.NOT_FOUND: HTTPStatus.NOT_FOUND,
     Code.UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
     Code.INTERNAL: HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -28,6 +29,7 @@ _TYPES = {
     HTTPStatus.BAD_REQUEST: "validation_error",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "payload_too_large",
     HTTPStatus.REQUEST_URI_TOO_LONG: "uri_too_long",
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "headers_too_large",
 }
 
 _HEADERS: dict[int, dict[str, str]] = {

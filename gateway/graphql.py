@@ -14,7 +14,8 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from gateway.auth import Authenticator
-from gateway.bodies import BodyError, read_json
+from gateway.bodies import BodyError, InvalidJSON, parse_json, read_json
+from gateway.documents import NamedDocuments
 from gateway.errors import MASKED, STATUSES, error_headers, status_headers
 from gateway.negotiation import preferred
 from schema.batches import Request as OperationRequest
@@ -52,8 +53,10 @@ class GraphQLEndpoint:
         store: Store,
         cursor_secret: bytes,
         max_request_bytes: int,
+        documents: NamedDocuments,
     ) -> None:
         self._authenticator = authenticator
+        self._documents = documents
         self._executor = executor
         self._store = store
         self._cursor_secret = cursor_secret
@@ -81,7 +84,7 @@ class GraphQLEndpoint:
         caller.require(KeyScope.LEAKS_READ)
         by_get = request.method in {"GET", "HEAD"}
         sent = _sent_by_get(request) if by_get else await read_json(request, self._max_request_bytes)
-        operation = _operation(sent)
+        operation = _operation(self._documents.resolved(sent, caller.organization.id))
         context = OperationRequest(caller, self._store, self._cursor_secret)
         if request.headers.get(EXPLAIN_HEADER) == "1":
             return await self._explained(operation, context, media_type, only_queries=by_get)
@@ -135,13 +138,16 @@ def _wants_page(request: Request) -> bool:
 def _sent_by_get(request: Request) -> dict[str, Any]:
     """The parameters of a GET (section 5.3): objects are sent as JSON."""
     parameters = request.query_params
-    sent: dict[str, Any] = {name: parameters[name] for name in ("query", "operationName") if name in parameters}
+    if len(parameters) < len(parameters.multi_items()):
+        raise BadUserInput("Invalid parameters: one is given twice. Valid: each once.")
+    texts = ("query", "documentId", "operationName")
+    sent: dict[str, Any] = {name: parameters[name] for name in texts if name in parameters}
     for name in ("variables", "extensions"):
         if parameters.get(name):
             try:
-                sent[name] = orjson.loads(parameters[name])
-            except orjson.JSONDecodeError:
-                raise BadUserInput(f"Invalid {name}: no JSON. Valid: a JSON object.") from None
+                sent[name] = parse_json(parameters[name].encode())
+            except InvalidJSON as error:
+                raise BadUserInput(f"Invalid {name}: {error}. Valid: a JSON object.") from None
     return sent
 
 

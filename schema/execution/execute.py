@@ -15,7 +15,7 @@ from schema.build import build_schema
 from schema.errors import GatewayError, Unavailable
 from schema.execution.binding import bind
 from schema.execution.documents import Documents, PreparedOperation
-from schema.execution.limits import UNLIMITED, Limits, check_nodes, count_nodes
+from schema.execution.limits import UNLIMITED, Limits, check_nodes, check_variables, count_nodes
 from schema.execution.plan import Plan
 from schema.execution.planning import Declined, Planner
 from schema.execution.running import run
@@ -65,6 +65,15 @@ class Executor:
         self._planner = Planner(strawberry_schema, self._schema) if planned else None
         self.counts: Counter[str] = Counter()
 
+    def prepare(self, query: str) -> None:
+        """Parse, check and keep a document that is to run later.
+
+        Raises:
+            RequestError: it is not valid.
+            OperationTooCostly: it is over a limit.
+        """
+        self._documents.get(query)
+
     async def execute(self, operation: Operation, request: Request, *, only_queries: bool = False) -> Result:
         """Run an operation.
 
@@ -77,6 +86,7 @@ class Executor:
         prepared = self._documents.get(operation.query).operation(operation.operation_name)
         if only_queries and not prepared.is_query:
             raise NotAQuery
+        check_variables(operation.variables, prepared.limits)
         return await self.run(prepared, operation.variables, request)
 
     def stored(self, query: str) -> PreparedOperation:

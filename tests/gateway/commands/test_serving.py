@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import resource
 import shlex
 import signal
 import socket
@@ -23,11 +24,14 @@ from tests.gateway.commands.conftest import Run
 
 
 @contextmanager
-def _started(environment: dict[str, str], *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A server, and what it said until it was up."""
+def _started(
+    environment: dict[str, str], *arguments: str, few_handles: bool = False
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A server, and what it said until it was up; with fewer handles at first than the system allows."""
     ensure_build()
+    shell = ["sh", "-c", 'ulimit -S -n 256; exec "$@"', "sh"] if few_handles else []
     process = subprocess.Popen(
-        [sys.executable, "-m", "gateway", *arguments],
+        [*shell, sys.executable, "-m", "gateway", *arguments],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -128,6 +132,35 @@ def test_a_server_logs_no_secret_and_ends_cleanly(ready: Run, environment: dict[
     assert "viewer" not in log
     assert key not in log
     assert "Traceback" not in log
+
+
+@pytest.fixture
+def many_handles() -> Iterator[None]:
+    """As many handles as the system allows, for a test that holds many sockets."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.usefixtures("many_handles")
+def test_a_thousand_idle_sockets_leave_honest_clients_alone(ready: Run, environment: dict[str, str]) -> None:
+    key = ready("keys", "create", "-o", "Acme").stdout.strip()
+    half = (b"", b"GET /graphql HTTP/1.1\r\nHost: ", b"POST /graphql HTTP/1.1\r\nContent-Length: 9\r\n\r\n{")
+    hurried = environment | {"LEAKS_HEADER_TIMEOUT_SECONDS": "5", "LEAKS_BODY_TIMEOUT_SECONDS": "5"}
+    with _started(hurried, "serve", "--port", "0", few_handles=True) as (_, said):
+        (port,) = re.findall(r"Serving on http://127.0.0.1:(\d+)", said)
+        idle = [socket.create_connection(("127.0.0.1", int(port))) for _ in range(1000)]
+        for number, client in enumerate(idle):
+            client.sendall(half[number % 3])
+        for _ in range(10):
+            answer = httpx.get(f"http://127.0.0.1:{port}/leaks/x", headers={"X-API-Key": key}, timeout=5)
+            assert answer.status_code == 404
+        for client in idle:
+            client.settimeout(30)
+            while client.recv(4096):
+                pass
+            client.close()
 
 
 def test_workers_serve_together(ready: Run, environment: dict[str, str]) -> None:
