@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from gateway.access import AccessMiddleware
 from gateway.auth import Authenticator
+from gateway.deadlines import Deadlines
 from gateway.errors import error_response, gateway_error_response
 from gateway.explorer import explorer
 from gateway.graphql import GraphQLEndpoint, graphql_routes
@@ -43,11 +44,11 @@ def create_app(settings: Settings | None = None, *, demo_key: str | None = None)
     """
     settings = settings or Settings.from_environment(os.environ)
     engine = make_engine(settings.database_url, readers=settings.readers, pool_size=settings.pool_size)
-    store = SQLStore(engine)
+    deadlines = Deadlines(SQLStore(engine), settings.operation_timeout_seconds)
     secrets = settings.secrets
     authenticator = Authenticator(engine, secrets.key)
     executor = Executor(_limits(settings), introspection=settings.introspection, planned=settings.executor == "planner")
-    graphql = GraphQLEndpoint(authenticator, executor, store, secrets.cursor, settings.max_request_bytes)
+    graphql = GraphQLEndpoint(authenticator, executor, deadlines, secrets.cursor, settings.max_request_bytes)
     page, explorer_routes = explorer(demo_key)
 
     @asynccontextmanager
@@ -63,7 +64,7 @@ def create_app(settings: Settings | None = None, *, demo_key: str | None = None)
 
     return Starlette(
         routes=[
-            *rest_routes(LeakEndpoint(authenticator, executor, store, secrets.cursor)),
+            *rest_routes(LeakEndpoint(authenticator, executor, deadlines, secrets.cursor)),
             *graphql_routes(graphql, page),
             *explorer_routes,
             *health_routes(is_ready),

@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from gateway.auth import Authenticator
 from gateway.bodies import BodyError, read_json
+from gateway.deadlines import Deadlines
 from gateway.errors import MASKED, STATUSES, status_headers
 from gateway.negotiation import preferred
 from schema.batches import Request as OperationRequest
@@ -21,7 +22,7 @@ from schema.errors import BadUserInput, Code, GatewayError
 from schema.execution.documents import RequestError
 from schema.execution.execute import Executor, NotAQuery, Operation, Result
 from schema.scope import KeyScope
-from schema.store import Level, Store
+from schema.store import Level
 
 logger = logging.getLogger(__name__)
 
@@ -39,13 +40,13 @@ class GraphQLEndpoint:
         self,
         authenticator: Authenticator,
         executor: Executor,
-        store: Store,
+        deadlines: Deadlines,
         cursor_secret: bytes,
         max_request_bytes: int,
     ) -> None:
         self._authenticator = authenticator
         self._executor = executor
-        self._store = store
+        self._deadlines = deadlines
         self._cursor_secret = cursor_secret
         self._max_request_bytes = max_request_bytes
 
@@ -67,7 +68,7 @@ class GraphQLEndpoint:
         by_get = request.method in {"GET", "HEAD"}
         sent = _sent_by_get(request) if by_get else await read_json(request, self._max_request_bytes)
         operation = _operation(sent)
-        context = OperationRequest(caller, self._store, self._cursor_secret)
+        context = OperationRequest(caller, self._deadlines.store(request.receive), self._cursor_secret)
         if request.headers.get(EXPLAIN_HEADER) == "1":
             return await self._explained(operation, context, media_type, only_queries=by_get)
         result = await self._executor.execute(operation, context, only_queries=by_get)

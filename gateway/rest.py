@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway.auth import Authenticator
+from gateway.deadlines import Deadlines
 from gateway.errors import MASKED, error_response
 from gateway.negotiation import preferred
 from schema.batches import Request as OperationRequest
@@ -18,7 +19,6 @@ from schema.errors import NotFound
 from schema.execution.execute import Executor, Operation, Result
 from schema.pages import PageLimits
 from schema.scope import KeyScope
-from schema.store import Store
 
 logger = logging.getLogger(__name__)
 
@@ -41,10 +41,12 @@ _JSON_TYPE = "application/json"
 class LeakEndpoint:
     """Answers with one leak and its connections."""
 
-    def __init__(self, authenticator: Authenticator, executor: Executor, store: Store, cursor_secret: bytes) -> None:
+    def __init__(
+        self, authenticator: Authenticator, executor: Executor, deadlines: Deadlines, cursor_secret: bytes
+    ) -> None:
         self._authenticator = authenticator
         self._executor = executor
-        self._store = store
+        self._deadlines = deadlines
         self._cursor_secret = cursor_secret
 
     async def __call__(self, request: Request) -> Response:
@@ -55,7 +57,7 @@ class LeakEndpoint:
         caller.require(KeyScope.LEAKS_READ)
         domain_ids = _domain_ids(request.query_params.getlist("domain_id"))
         caller.scope(domain_ids, "domain_id")
-        context = OperationRequest(caller, self._store, self._cursor_secret, WHOLE_LISTS)
+        context = OperationRequest(caller, self._deadlines.store(request.receive), self._cursor_secret, WHOLE_LISTS)
         variables = {"id": request.path_params["leak_id"], "domainIds": domain_ids}
         result = await self._executor.execute(Operation(OPERATION, variables), context)
         return _response(request, result)

@@ -123,6 +123,9 @@ class Settings:
     max_depth: int = _setting(15, _number(1, 100), "the most fields inside fields")
     max_aliases: int = _setting(30, _number(0, 10**6), "the most aliases of an operation")
     max_nodes: int = _setting(100_000, _number(1, 10**9), "the most nodes that an operation can return")
+    operation_timeout_seconds: int = _setting(
+        10, _number(1, 3600), "how long an operation may take; then it is stopped, down to the database"
+    )
     readers: int = _setting(2, _number(1, 64), "connections that read, with SQLite")
     pool_size: int = _setting(10, _number(1, 1000), "connections at the most, with PostgreSQL")
 

@@ -28,14 +28,27 @@ APPLICATION_ID = 0x4C45414B
 BUSY_TIMEOUT_SECONDS = 5.0
 _MOST_PROGRAMS_A_HOP = 32
 _ANALYZED_ROWS = 1000
+_STEPS_BETWEEN_LOOKS = 200_000
+"""Some milliseconds: no statement of a common size is ever asked about."""
 
 
 class _ReadingConnection(sqlite3.Connection):
+    """Reads for one program after the other, and stops in the middle of a statement that nobody waits for any more.
+
+    SQLite asks in its own thread, between two steps of the statement that runs. So it is always the right one that
+    ends, which `interrupt` from another thread could not promise where programs share a hop.
+    """
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.outcome: asyncio.Future[Any] | None = None
+        self.set_progress_handler(self._is_unwanted, _STEPS_BETWEEN_LOOKS)
         self.execute("PRAGMA query_only = ON")
         self.execute("PRAGMA temp_store = MEMORY")
         self.execute("PRAGMA mmap_size = 1073741824")
+
+    def _is_unwanted(self) -> bool:
+        return self.outcome is not None and self.outcome.cancelled()
 
 
 class _WritingConnection(sqlite3.Connection):
@@ -105,7 +118,7 @@ class _Reader:
         while self._waiting:
             taken = self._waiting[:_MOST_PROGRAMS_A_HOP]
             del self._waiting[:_MOST_PROGRAMS_A_HOP]
-            outcomes = await self._held.call(_run_each, [program for program, _ in taken])
+            outcomes = await self._held.call(_run_each, taken)
             for (_, future), outcome in zip(taken, outcomes, strict=True):
                 if future.done():
                     continue
@@ -201,9 +214,10 @@ class SQLiteEngine:
         return self._held_writer
 
 
-def _run_each(connection: sqlite3.Connection, programs: Sequence[Program[Any]]) -> list[Any]:
+def _run_each(connection: _ReadingConnection, waiting: Sequence[tuple[Program[Any], asyncio.Future[Any]]]) -> list[Any]:
     outcomes: list[Any] = []
-    for program in programs:
+    for program, future in waiting:
+        connection.outcome = future
         try:
             outcomes.append(_run(connection, program))
         except Exception as error:  # noqa: BLE001 - it is raised where the program is awaited

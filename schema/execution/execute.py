@@ -11,7 +11,7 @@ from graphql.execution.values import VariableValues
 
 from schema.batches import Request
 from schema.build import build_schema
-from schema.errors import GatewayError, Unavailable
+from schema.errors import GatewayError, TimedOut, Unavailable
 from schema.execution.binding import bind
 from schema.execution.documents import Document, Documents, coerce_variables, is_query
 from schema.execution.limits import Limits, check_nodes, count_nodes
@@ -73,6 +73,7 @@ class Executor:
             OperationTooCostly: it is over a limit.
             NotAQuery: it is none, and only queries are taken.
             Unavailable: the store does not answer just now.
+            TimedOut: it was stopped.
         """
         document = self._documents.get(operation.query)
         node = document.operation(operation.operation_name)
@@ -126,6 +127,6 @@ class Executor:
         errors = result.errors or ()
         for error in errors:
             # As a plan has it: without the store there is no answer, not one with holes.
-            if isinstance(error.original_error, Unavailable):
+            if isinstance(error.original_error, (Unavailable, TimedOut)):
                 raise error.original_error
         return Result(result.data, errors, is_planned=False)
