@@ -28,7 +28,7 @@ from gateway.settings import Settings
 from gateway.storage.database import make_engine
 from gateway.storage.migrations import is_at_head
 from gateway.storage.reads import SQLStore
-from schema.errors import GatewayError
+from schema.errors import GatewayError, Unavailable
 from schema.execution.execute import Executor
 from schema.execution.limits import Limits
 
@@ -60,6 +60,8 @@ def create_app(settings: Settings | None = None, *, demo_key: str | None = None)
             await engine.close()
 
     async def is_ready() -> bool:
+        if engine.is_damaged:
+            raise Unavailable("The database is damaged. Run: python -m gateway check")
         return await is_at_head(engine)
 
     return Starlette(

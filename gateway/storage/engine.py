@@ -22,6 +22,13 @@ class DatabaseError(Exception):
     """The database cannot be used as it is; the message is one line for a person."""
 
 
+class Damaged(DatabaseError):
+    """The database does not hold together any more."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The database is damaged: {reason}. Run: python -m gateway check")
+
+
 class Transaction(Protocol):
     """A transaction that is open."""
 
@@ -48,6 +55,7 @@ class Engine(Protocol):
 
         Raises:
             Unavailable: the database does not answer just now.
+            Damaged: what it reads does not hold together.
         """
         ...
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from databases import Database
 
-from gateway.storage.engine import DatabaseError, Program, Rows, Transaction
+from gateway.storage.engine import Damaged, DatabaseError, Program, Rows, Transaction
 from gateway.storage.statements import SQLITE, Command
 from schema.errors import Unavailable
 
@@ -28,6 +28,9 @@ APPLICATION_ID = 0x4C45414B
 BUSY_TIMEOUT_SECONDS = 5.0
 _MOST_PROGRAMS_A_HOP = 32
 _ANALYZED_ROWS = 1000
+_PRIMARY_CODE = 0xFF
+"""The part of an error's code that all its kinds share (https://www.sqlite.org/rescode.html)."""
+
 _STEPS_BETWEEN_LOOKS = 200_000
 """Some milliseconds: no statement of a common size is ever asked about."""
 
@@ -139,11 +142,16 @@ class _Writer:
 
 
 class SQLiteEngine:
-    """A SQLite file that is open, through `databases`."""
+    """A SQLite file that is open, through `databases`.
+
+    Attributes:
+        is_damaged: Whether a statement has met damage since it was opened.
+    """
 
     dialect = SQLITE
 
     def __init__(self, path: Path, readers: int = 2) -> None:
+        self.is_damaged = False
         self._path = path
         self._held_readers = [_Held(path, _ReadingConnection, "ro") for _ in range(readers)]
         self._readers = [_Reader(held) for held in self._held_readers]
@@ -186,6 +194,9 @@ class SQLiteEngine:
             if not _may_pass(error):
                 raise
             raise Unavailable from error
+        except sqlite3.DatabaseError as error:
+            self._refuse_damage(error)
+            raise
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
@@ -201,7 +212,13 @@ class SQLiteEngine:
                 await held.call(_rollback)
                 if isinstance(error, sqlite3.OperationalError):
                     raise Unavailable(f"The database cannot be written to: {error}.") from error
+                self._refuse_damage(error)
                 raise
+
+    def _refuse_damage(self, error: BaseException) -> None:
+        if getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+            self.is_damaged = True
+            raise Damaged(str(error)) from error
 
     async def _writer(self) -> _Held:
         if self._held_writer is None:

@@ -2,10 +2,12 @@
 
 import asyncio
 import sqlite3
+from pathlib import Path
 
 import asyncpg
 import pytest
 
+from tests.gateway.commands.conftest import environment, ready, run  # noqa: F401 - fixtures
 from tests.records import World
 
 _SQLITE_DAWDLES = (
@@ -13,6 +15,11 @@ _SQLITE_DAWDLES = (
     "SELECT max(number) AS last FROM step)"
 )
 _POSTGRESQL_DAWDLES = "(SELECT pg_sleep(600))"
+
+
+def path_of(url: str) -> Path:
+    """Where the file of a SQLite URL lies."""
+    return Path(url.removeprefix("sqlite:///"))
 
 
 def slow_down(url: str) -> None:
@@ -24,7 +31,7 @@ def slow_down(url: str) -> None:
         CREATE VIEW leaks AS SELECT stored_leaks.* FROM {dawdling} AS slow CROSS JOIN stored_leaks;
     """
     if is_sqlite:
-        connection = sqlite3.connect(url.removeprefix("sqlite:///"))
+        connection = sqlite3.connect(path_of(url))
         connection.executescript(script)
         connection.close()
     else:
