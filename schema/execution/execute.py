@@ -110,7 +110,8 @@ class Executor:
         key = (node.name.value if node.name else None, *(variables.coerced.get(name) for name in steering))
         plan = document.plans.get(key, lambda: planner.plan_or_decline(node, document.fragments, variables))
         if isinstance(plan, Declined):
-            raise plan
+            # Not the kept one: it would hold on to the frames of every request that it was ever raised in.
+            raise Declined
         return plan
 
     async def _interpret(self, document: Document, operation: Operation, request: Request) -> Result:
