@@ -9,7 +9,7 @@ from tests.faults.soaking import soak
 from tests.faults.test_server import questions
 from tests.records import World
 
-SECONDS = 20.0
+SECONDS = 15.0
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
