@@ -31,8 +31,9 @@ from gateway.storage.engine import Engine
 from gateway.storage.migrations import is_at_head
 from gateway.storage.reads import SQLStore
 from gateway.throttle import Throttle
+from gateway.timeouts import Timeouts
 from gateway.uses import Uses
-from schema.errors import GatewayError
+from schema.errors import GatewayError, Unavailable
 from schema.execution.execute import Executor
 from schema.execution.limits import Limits
 
@@ -51,13 +52,13 @@ def create_app(
     """
     settings = settings or Settings.from_environment(os.environ)
     engine = engine or make_engine(settings.database_url, readers=settings.readers, pool_size=settings.pool_size)
-    store = SQLStore(engine)
+    timeouts = Timeouts(SQLStore(engine), settings.operation_timeout_seconds)
     secrets = settings.secrets
     uses = Uses(engine)
     authenticator = Authenticator(engine, secrets.key, Throttle(settings.max_failed_keys), uses)
     executor = Executor(_limits(settings), introspection=settings.introspection, planned=settings.executor == "planner")
     documents = named_documents(settings.trusted_documents, executor.prepare)
-    graphql = GraphQLEndpoint(authenticator, executor, store, secrets.cursor, settings.max_request_bytes, documents)
+    graphql = GraphQLEndpoint(authenticator, executor, timeouts, secrets.cursor, settings.max_request_bytes, documents)
     page, explorer_routes = explorer(demo_key)
 
     @asynccontextmanager
@@ -73,11 +74,13 @@ def create_app(
             await engine.close()
 
     async def is_ready() -> bool:
+        if engine.is_damaged:
+            raise Unavailable("The database is damaged. Run: python -m gateway check")
         return await is_at_head(engine)
 
     app = Starlette(
         routes=[
-            *rest_routes(LeakEndpoint(authenticator, executor, store, secrets.cursor)),
+            *rest_routes(LeakEndpoint(authenticator, executor, timeouts, secrets.cursor)),
             *graphql_routes(graphql, page),
             *explorer_routes,
             *health_routes(is_ready),

@@ -18,12 +18,13 @@ from gateway.bodies import BodyError, InvalidJSON, parse_json, read_json
 from gateway.documents import NamedDocuments
 from gateway.errors import MASKED, STATUSES, error_headers, status_headers
 from gateway.negotiation import preferred
+from gateway.timeouts import Timeouts
 from schema.batches import Request as OperationRequest
 from schema.errors import BadUserInput, Code, GatewayError
 from schema.execution.execute import Executor, NotAQuery, Operation, Result
 from schema.execution.refusal import RequestError
 from schema.scope import KeyScope
-from schema.store import Level, Store
+from schema.store import Level
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ class GraphQLEndpoint:
         self,
         authenticator: Authenticator,
         executor: Executor,
-        store: Store,
+        timeouts: Timeouts,
         cursor_secret: bytes,
         max_request_bytes: int,
         documents: NamedDocuments,
@@ -58,7 +59,7 @@ class GraphQLEndpoint:
         self._authenticator = authenticator
         self._documents = documents
         self._executor = executor
-        self._store = store
+        self._timeouts = timeouts
         self._cursor_secret = cursor_secret
         self._max_request_bytes = max_request_bytes
 
@@ -85,7 +86,7 @@ class GraphQLEndpoint:
         by_get = request.method in {"GET", "HEAD"}
         sent = _sent_by_get(request) if by_get else await read_json(request, self._max_request_bytes)
         operation = _operation(self._documents.resolved(sent, caller.organization.id))
-        context = OperationRequest(caller, self._store, self._cursor_secret)
+        context = OperationRequest(caller, self._timeouts.store(request.receive), self._cursor_secret)
         if request.headers.get(EXPLAIN_HEADER) == "1":
             return await self._explained(operation, context, media_type, only_queries=by_get)
         result = await self._executor.execute(operation, context, only_queries=by_get)

@@ -163,6 +163,9 @@ class Settings:
     trusted_documents: Path | None = _setting(
         None, Path, "a JSON file from ids to the texts of documents: no others run; else all do that keep to the limits"
     )
+    operation_timeout_seconds: int = _setting(
+        10, _number(1, 3600), "how long an operation may take; then it is stopped, down to the database"
+    )
     readers: int = _setting(2, _number(1, 64), "connections that read, with SQLite")
     pool_size: int = _setting(10, _number(1, 1000), "connections at the most, with PostgreSQL")
 

@@ -19,6 +19,7 @@ class Code(StrEnum):
     RATE_LIMITED = "RATE_LIMITED"
     PERSISTED_QUERY_NOT_FOUND = "PERSISTED_QUERY_NOT_FOUND"
     NOT_FOUND = "NOT_FOUND"
+    TIMEOUT = "TIMEOUT"
     UNAVAILABLE = "UNAVAILABLE"
     INTERNAL = "INTERNAL"
 
@@ -87,6 +88,19 @@ class NotFound(GatewayError):
     """Nothing by this name is there, for this caller."""
 
     code = Code.NOT_FOUND
+
+
+class TimedOut(GatewayError):
+    """The operation was over its time and was stopped; the same one will hardly be faster."""
+
+    code = Code.TIMEOUT
+
+    def __init__(self, message: str = "The operation took too long and was stopped. Ask for less.") -> None:
+        super().__init__(message)
+
+
+class Abandoned(TimedOut):
+    """Whoever asked is gone: the operation was stopped, and nobody reads its answer."""
 
 
 class Unavailable(GatewayError):

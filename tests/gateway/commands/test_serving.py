@@ -208,7 +208,18 @@ def test_the_schema_is_what_the_code_says(run: Run) -> None:
 def test_help_teaches(run: Run) -> None:
     done = run("--help")
     assert done.returncode == 0
-    for command in ("demo", "serve", "migrate", "organizations", "domains", "keys", "import", "export"):
+    for command in (
+        "demo",
+        "serve",
+        "migrate",
+        "organizations",
+        "domains",
+        "keys",
+        "import",
+        "export",
+        "check",
+        "backup",
+    ):
         assert command in done.stdout
 
 
