@@ -93,6 +93,14 @@ async def test_the_log_holds_no_key_no_query_and_no_body(gateway: Gateway, lines
         assert secret not in text
 
 
+async def test_a_key_that_is_sent_in_the_path_is_masked(gateway: Gateway, lines: Lines) -> None:
+    key = gateway.world.keys["read"]
+    await gateway.get(f"/leaks/{key}/and-more")
+    await gateway.get("/" + "x" * 480 + key)
+    assert key[:30] not in lines.text()
+    assert "GET /leaks/lgk_***/and-more 404" in lines.text()
+
+
 async def test_a_path_cannot_forge_a_line(gateway: Gateway, lines: Lines) -> None:
     await gateway.get("/leaks/%0AGET%20/forged%20200%1B%5B2J%E2%80%A8")
     assert all(line.isascii() and line.isprintable() for line in lines.text().split("\n"))
