@@ -72,6 +72,7 @@ def create_app(
         finally:
             gc.unfreeze()
             await engine.close()
+            logger.info("Operations: %(planned)d planned, %(interpreted)d interpreted", executor.counts)
 
     async def is_ready() -> bool:
         if engine.is_damaged:
