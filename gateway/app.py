@@ -72,7 +72,8 @@ def create_app(
         finally:
             gc.unfreeze()
             await engine.close()
-            logger.info("Operations: %(planned)d planned, %(interpreted)d interpreted", executor.counts)
+            counts = executor.counts
+            logger.info("Operations: %d planned, %d interpreted", counts["planned"], counts["interpreted"])
 
     async def is_ready() -> bool:
         if engine.is_damaged:
