@@ -54,7 +54,7 @@ def _feeder(seed: int) -> Feeder:
 @asynccontextmanager
 async def _gateway(tenants: Tenants, executor: str = "planner") -> AsyncIterator[Gateway]:
     """A gateway that has just started: a key is kept by one for seconds."""
-    settings = Settings(database_url=tenants.url, secret=SECRET, executor=executor, max_nodes=10**7)
+    settings = Settings(database_url=tenants.url, secret=SECRET, executor=executor, max_nodes=10**7, max_failed_keys=0)
     async with running(create_app(settings)) as client:
         yield Gateway(client, tenants.world)
 
