@@ -16,6 +16,7 @@ class Code(StrEnum):
     GRAPHQL_PARSE_FAILED = "GRAPHQL_PARSE_FAILED"
     GRAPHQL_VALIDATION_FAILED = "GRAPHQL_VALIDATION_FAILED"
     OPERATION_TOO_COSTLY = "OPERATION_TOO_COSTLY"
+    RATE_LIMITED = "RATE_LIMITED"
     NOT_FOUND = "NOT_FOUND"
     UNAVAILABLE = "UNAVAILABLE"
     INTERNAL = "INTERNAL"
@@ -65,6 +66,20 @@ class OperationTooCostly(GatewayError):
     """An operation over a ceiling, refused before anything is read."""
 
     code = Code.OPERATION_TOO_COSTLY
+
+
+class RateLimited(GatewayError):
+    """Asked too often, or too much.
+
+    Attributes:
+        retry_after_seconds: When the same may be asked again.
+    """
+
+    code = Code.RATE_LIMITED
+
+    def __init__(self, message: str, retry_after_seconds: int) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class NotFound(GatewayError):

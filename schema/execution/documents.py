@@ -19,7 +19,9 @@ from graphql import (
 from graphql.execution.values import VariableValues, get_variable_values
 from graphql.validation import NoSchemaIntrospectionCustomRule, recommended_rules, specified_rules
 
+from schema.budget import Cost
 from schema.errors import Code
+from schema.execution.cost import weighted_inputs
 from schema.execution.limits import Limits, check_shape
 from schema.execution.plan import Plan
 from schema.execution.planning import Declined
@@ -55,8 +57,8 @@ class Document:
         fragments: Its fragments, by name.
         steering: The variables that `@include` and `@skip` hang on, by operation.
         plans: The plans of its operations, by the operation's name and the values of its steering variables.
-        sizing: The variables that the number of nodes hangs on, by operation.
-        nodes: How many nodes its operations can return, by the operation's name and the sizes that these give.
+        sizing: The variables that the cost hangs on, by operation.
+        costs: What its operations can cost, by the operation's name and the sizes that these give.
     """
 
     node: DocumentNode
@@ -65,7 +67,7 @@ class Document:
     steering: dict[str | None, tuple[str, ...]]
     plans: Kept[Any, Plan | Declined]
     sizing: dict[str | None, tuple[str, ...]]
-    nodes: Kept[Any, int]
+    costs: Kept[Any, Cost]
 
     def operation(self, name: str | None) -> OperationDefinitionNode:
         """The operation by this name, or the only one there is.
@@ -94,6 +96,7 @@ class Documents:
         self._schema = schema
         self._limits = limits
         self._rules = _RULES if introspection else (*_RULES, NoSchemaIntrospectionCustomRule)
+        self._weighted = weighted_inputs(schema)
         self._documents: Kept[bytes, Document] = Kept(kept)
 
     def get(self, text: str) -> Document:
@@ -118,7 +121,9 @@ class Documents:
         if errors:
             raise RequestError(Code.GRAPHQL_VALIDATION_FAILED, errors[:_MAX_ERRORS])
         steering = {name: steering_variables(operation, fragments) for name, operation in operations.items()}
-        sizing = {name: sizing_variables(operation, fragments) for name, operation in operations.items()}
+        sizing = {
+            name: sizing_variables(operation, fragments, self._weighted) for name, operation in operations.items()
+        }
         return Document(node, operations, fragments, steering, Kept(_PLANS_KEPT), sizing, Kept(_PLANS_KEPT))
 
 

@@ -10,11 +10,13 @@ from graphql import ExecutionResult, GraphQLError, GraphQLSchema, OperationDefin
 from graphql.execution.values import VariableValues
 
 from schema.batches import Request
+from schema.budget import Cost
 from schema.build import build_schema
 from schema.errors import GatewayError, Unavailable
 from schema.execution.binding import bind
+from schema.execution.cost import cost_of
 from schema.execution.documents import Document, Documents, coerce_variables, is_query
-from schema.execution.limits import Limits, check_nodes, count_nodes
+from schema.execution.limits import Limits, check_cost
 from schema.execution.plan import Plan
 from schema.execution.planning import Declined, Planner
 from schema.execution.running import run
@@ -71,6 +73,7 @@ class Executor:
         Raises:
             RequestError: it is refused before it runs.
             OperationTooCostly: it is over a limit.
+            RateLimited: the caller's budget has not so much left.
             NotAQuery: it is none, and only queries are taken.
             Unavailable: the store does not answer just now.
         """
@@ -79,7 +82,9 @@ class Executor:
         if only_queries and not is_query(node):
             raise NotAQuery
         variables = coerce_variables(self._schema, node, dict(operation.variables))
-        check_nodes(self._nodes(document, node, variables, request), self._limits)
+        cost = self._cost(document, node, variables, request)
+        check_cost(cost, self._limits)
+        request.budget.take(cost)
         try:
             bound = bind(self._plan(document, node, variables), request, variables)
         except (Declined, GatewayError):
@@ -90,16 +95,16 @@ class Executor:
         self.counts["planned"] += 1
         return Result(await request.run(run(bound)), (), is_planned=True)
 
-    def _nodes(
+    def _cost(
         self, document: Document, node: OperationDefinitionNode, variables: VariableValues, request: Request
-    ) -> int:
+    ) -> Cost:
         name = node.name.value if node.name else None
         sizes = (size_of(variables.coerced.get(variable)) for variable in document.sizing[name])
 
-        def count() -> int:
-            return count_nodes(self._schema, node, document.fragments, variables.coerced, request.page_limits)
+        def measure() -> Cost:
+            return cost_of(self._schema, node, document.fragments, variables.coerced, request.page_limits)
 
-        return document.nodes.get((name, request.page_limits, *sizes), count)
+        return document.costs.get((name, request.page_limits, *sizes), measure)
 
     def _plan(self, document: Document, node: OperationDefinitionNode, variables: VariableValues) -> Plan:
         if self._planner is None:
