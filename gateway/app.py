@@ -14,7 +14,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.access import AccessMiddleware
+from gateway.admission import ABREAST, Admission
 from gateway.auth import Authenticator
+from gateway.budgets import Budgets
 from gateway.errors import error_response, gateway_error_response
 from gateway.explorer import explorer
 from gateway.graphql import GraphQLEndpoint, graphql_routes
@@ -47,7 +49,11 @@ def create_app(settings: Settings | None = None, *, demo_key: str | None = None)
     secrets = settings.secrets
     authenticator = Authenticator(engine, secrets.key)
     executor = Executor(_limits(settings), introspection=settings.introspection, planned=settings.executor == "planner")
-    graphql = GraphQLEndpoint(authenticator, executor, store, secrets.cursor, settings.max_request_bytes)
+    budgets, admission = Budgets(engine, settings.rate_limit), _admission(settings)
+    graphql = GraphQLEndpoint(
+        authenticator, executor, store, secrets.cursor, settings.max_request_bytes, budgets, admission
+    )
+    rest = LeakEndpoint(authenticator, executor, store, secrets.cursor, budgets, admission)
     page, explorer_routes = explorer(demo_key)
 
     @asynccontextmanager
@@ -56,6 +62,7 @@ def create_app(settings: Settings | None = None, *, demo_key: str | None = None)
         try:
             yield
         finally:
+            await budgets.close()
             await engine.close()
 
     async def is_ready() -> bool:
@@ -63,7 +70,7 @@ def create_app(settings: Settings | None = None, *, demo_key: str | None = None)
 
     return Starlette(
         routes=[
-            *rest_routes(LeakEndpoint(authenticator, executor, store, secrets.cursor)),
+            *rest_routes(rest),
             *graphql_routes(graphql, page),
             *explorer_routes,
             *health_routes(is_ready),
@@ -95,6 +102,17 @@ def _limits(settings: Settings) -> Limits:
         depth=settings.max_depth,
         aliases=settings.max_aliases,
         nodes=settings.max_nodes,
+        # What no budget ever holds is told as too costly, and not as to be tried again.
+        points=min(settings.max_cost, settings.rate_limit or settings.max_cost),
+    )
+
+
+def _admission(settings: Settings) -> Admission:
+    return Admission(
+        settings.max_concurrency,
+        settings.max_concurrency_per_key,
+        settings.queue_milliseconds / 1000,
+        max(ABREAST, settings.pool_size),
     )
 
 
@@ -108,7 +126,7 @@ def _cors(settings: Settings) -> list[Middleware]:
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "HEAD", "POST"],
             allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Leaks-Explain", "X-Request-ID"],
-            expose_headers=["ETag", "Retry-After", "X-Request-ID"],
+            expose_headers=["ETag", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Leaks-Cost", "X-Request-ID"],
             max_age=600,
         )
     ]

@@ -7,7 +7,7 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from schema.errors import Code, GatewayError
+from schema.errors import Code, GatewayError, RateLimited
 
 RETRY_AFTER_SECONDS = 1
 
@@ -18,6 +18,7 @@ STATUSES: dict[Code, HTTPStatus] = {
     Code.GRAPHQL_PARSE_FAILED: HTTPStatus.BAD_REQUEST,
     Code.GRAPHQL_VALIDATION_FAILED: HTTPStatus.BAD_REQUEST,
     Code.OPERATION_TOO_COSTLY: HTTPStatus.BAD_REQUEST,
+    Code.RATE_LIMITED: HTTPStatus.TOO_MANY_REQUESTS,
     Code.NOT_FOUND: HTTPStatus.NOT_FOUND,
     Code.UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
     Code.INTERNAL: HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -42,6 +43,11 @@ def status_headers(status: int) -> dict[str, str]:
     return dict(_HEADERS.get(HTTPStatus(status), {}))
 
 
+def error_headers(error: GatewayError) -> dict[str, str]:
+    """The headers that an error brings itself, beside those of its status."""
+    return {"Retry-After": str(error.retry_after_seconds)} if isinstance(error, RateLimited) else {}
+
+
 def error_response(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
     """An error in the contract's shape: `{"type": string, "status": integer, "detail": string}`."""
     known = HTTPStatus(status)
@@ -53,4 +59,4 @@ def error_response(status: int, detail: str, headers: Mapping[str, str] | None =
 def gateway_error_response(_request: Request, error: Exception) -> Response:
     """An error of ours as a response; its message is for the caller."""
     assert isinstance(error, GatewayError)  # noqa: S101 - it is registered for no other
-    return error_response(STATUSES[error.code], error.message)
+    return error_response(STATUSES[error.code], error.message, error_headers(error))

@@ -12,9 +12,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from gateway.admission import Admission
 from gateway.auth import Authenticator
 from gateway.bodies import BodyError, read_json
-from gateway.errors import MASKED, STATUSES, status_headers
+from gateway.budgets import Budgets
+from gateway.errors import MASKED, STATUSES, error_headers, status_headers
 from gateway.negotiation import preferred
 from schema.batches import Request as OperationRequest
 from schema.errors import BadUserInput, Code, GatewayError
@@ -42,12 +44,16 @@ class GraphQLEndpoint:
         store: Store,
         cursor_secret: bytes,
         max_request_bytes: int,
+        budgets: Budgets,
+        admission: Admission,
     ) -> None:
         self._authenticator = authenticator
         self._executor = executor
         self._store = store
         self._cursor_secret = cursor_secret
         self._max_request_bytes = max_request_bytes
+        self._budgets = budgets
+        self._admission = admission
 
     async def __call__(self, request: Request) -> Response:
         """Answer a request, whatever is wrong with it, in GraphQL's shape and the media type it prefers."""
@@ -67,11 +73,16 @@ class GraphQLEndpoint:
         by_get = request.method in {"GET", "HEAD"}
         sent = _sent_by_get(request) if by_get else await read_json(request, self._max_request_bytes)
         operation = _operation(sent)
-        context = OperationRequest(caller, self._store, self._cursor_secret)
-        if request.headers.get(EXPLAIN_HEADER) == "1":
-            return await self._explained(operation, context, media_type, only_queries=by_get)
-        result = await self._executor.execute(operation, context, only_queries=by_get)
-        return _result_response(result, media_type)
+        with self._budgets.spending(caller.key_id, request.scope) as spending:
+            context = OperationRequest(caller, self._store, self._cursor_secret, budget=spending)
+            async with self._admission.turn(caller.key_id):
+                if request.headers.get(EXPLAIN_HEADER) == "1":
+                    response = await self._explained(operation, context, media_type, only_queries=by_get)
+                else:
+                    result = await self._executor.execute(operation, context, only_queries=by_get)
+                    response = _result_response(result, media_type)
+            spending.settle(response.body)
+            return response
 
     async def _explained(
         self, operation: Operation, context: OperationRequest, media_type: str, *, only_queries: bool
@@ -193,7 +204,7 @@ def _failure(error: Exception, media_type: str) -> Response:
             errors = [{**e.formatted, "extensions": {"code": error.code}} for e in error.errors]
             return _response({"errors": errors}, status, media_type)
         case GatewayError():
-            return _refusal(STATUSES[error.code], error.code, error.message, media_type)
+            return _refusal(STATUSES[error.code], error.code, error.message, media_type, error_headers(error))
     logger.error("An operation failed", exc_info=error)
     return _refusal(500, Code.INTERNAL, MASKED, media_type)
 

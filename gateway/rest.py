@@ -10,7 +10,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from gateway.admission import Admission
 from gateway.auth import Authenticator
+from gateway.budgets import Budgets
 from gateway.errors import MASKED, error_response
 from gateway.negotiation import preferred
 from schema.batches import Request as OperationRequest
@@ -41,11 +43,21 @@ _JSON_TYPE = "application/json"
 class LeakEndpoint:
     """Answers with one leak and its connections."""
 
-    def __init__(self, authenticator: Authenticator, executor: Executor, store: Store, cursor_secret: bytes) -> None:
+    def __init__(
+        self,
+        authenticator: Authenticator,
+        executor: Executor,
+        store: Store,
+        cursor_secret: bytes,
+        budgets: Budgets,
+        admission: Admission,
+    ) -> None:
         self._authenticator = authenticator
         self._executor = executor
         self._store = store
         self._cursor_secret = cursor_secret
+        self._budgets = budgets
+        self._admission = admission
 
     async def __call__(self, request: Request) -> Response:
         """The leak, 304 where the client has it already, or an error in the contract's shape."""
@@ -55,10 +67,13 @@ class LeakEndpoint:
         caller.require(KeyScope.LEAKS_READ)
         domain_ids = _domain_ids(request.query_params.getlist("domain_id"))
         caller.scope(domain_ids, "domain_id")
-        context = OperationRequest(caller, self._store, self._cursor_secret, WHOLE_LISTS)
         variables = {"id": request.path_params["leak_id"], "domainIds": domain_ids}
-        result = await self._executor.execute(Operation(OPERATION, variables), context)
-        return _response(request, result)
+        # Its cost is the same whatever the leak is connected to, and nothing of it is given back.
+        with self._budgets.spending(caller.key_id, request.scope) as spending:
+            context = OperationRequest(caller, self._store, self._cursor_secret, WHOLE_LISTS, budget=spending)
+            async with self._admission.turn(caller.key_id):
+                result = await self._executor.execute(Operation(OPERATION, variables), context)
+                return _response(request, result)
 
 
 def rest_routes(endpoint: LeakEndpoint) -> list[Route]:
