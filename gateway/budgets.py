@@ -31,6 +31,7 @@ WINDOW_SECONDS = 60
 TOLD_SHARE = 1 / 20
 _RETRY_SECONDS = 1.0
 _MOST_BUCKETS = 4096
+_SAMPLES, _SAMPLE_BYTES = 8, 1024
 _ENVELOPE = 2
 """The objects around every answer: the response and its data."""
 
@@ -43,6 +44,7 @@ class Bucket:
 
     Attributes:
         limit: How much it holds; so much drains in a minute.
+        points_a_second: How fast that is.
         level: How full it was when it was last looked at; what runs just now counts in full.
         running: What was taken for operations that still run.
         untold: What this process spent and has not told the database.
@@ -50,10 +52,11 @@ class Bucket:
         tell_after: When it may be told again.
     """
 
-    __slots__ = ("_at", "_clock", "is_telling", "level", "limit", "running", "tell_after", "untold")
+    __slots__ = ("_at", "_clock", "is_telling", "level", "limit", "points_a_second", "running", "tell_after", "untold")
 
     def __init__(self, limit: int, clock: Clock = monotonic) -> None:
         self.limit = limit
+        self.points_a_second = limit / WINDOW_SECONDS
         self.level = 0.0
         self._clock = clock
         self._at = clock()
@@ -63,11 +66,6 @@ class Bucket:
         self.tell_after = 0.0
 
     @property
-    def points_a_second(self) -> float:
-        """How fast it drains."""
-        return self.limit / WINDOW_SECONDS
-
-    @property
     def is_worth_telling(self) -> bool:
         """Whether what is untold is so much that the other processes should know."""
         return self.untold >= self.limit * TOLD_SHARE and not self.is_telling and self._clock() >= self.tell_after
@@ -75,8 +73,8 @@ class Bucket:
     def drain(self) -> float:
         """How full it is now."""
         now = self._clock()
-        self.level = max(0.0, self.level - (now - self._at) * self.points_a_second)
-        self._at = now
+        level = self.level - (now - self._at) * self.points_a_second
+        self.level, self._at = (level if level > 0 else 0.0), now
         return self.level
 
     def take(self, points: int) -> None:
@@ -214,14 +212,10 @@ class Spending:
         self.cost = cost
 
     def settle(self, answer: bytes | memoryview) -> None:
-        """Give back what was not used: whatever objects the answer could have held, and does not hold.
-
-        They are counted by their braces, which is cheap. Braces in texts count as well, but never beyond what was
-        taken.
-        """
+        """Give back what was not used: whatever objects the answer could have held, and does not hold."""
         if self.cost is not None:
-            objects = bytes(answer).count(b"{") - _ENVELOPE
-            self._settle(min(self.cost.points, self.cost.work + max(0, objects)))
+            objects = max(0, count_objects(bytes(answer)) - _ENVELOPE)
+            self._settle(min(self.cost.points, self.cost.work + objects))
 
     def _settle(self, used: int) -> None:
         assert self.cost is not None  # noqa: S101 - there is nothing to settle before
@@ -254,6 +248,18 @@ class Spending:
 
     def _remaining(self, level: float) -> int:
         return max(0, int(self._bucket.limit - level))
+
+
+def count_objects(text: bytes) -> int:
+    """How many objects a JSON text has, by their braces; those of a long text by samples from all over it.
+
+    A brace within a string counts as well: nobody is charged for more than was taken.
+    """
+    if len(text) <= _SAMPLES * _SAMPLE_BYTES:
+        return text.count(b"{")
+    step = len(text) // _SAMPLES
+    found = sum(text.count(b"{", at, at + _SAMPLE_BYTES) for at in range(0, step * _SAMPLES, step))
+    return found * len(text) // (_SAMPLES * _SAMPLE_BYTES)
 
 
 class Unmetered(Unlimited):

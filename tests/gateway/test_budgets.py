@@ -8,10 +8,11 @@ import sqlite3
 from collections.abc import AsyncIterator
 from datetime import datetime
 
+import orjson
 import pytest
 
 from gateway.app import create_app
-from gateway.budgets import TOLD_SHARE, Bucket, Budgets, Spending
+from gateway.budgets import TOLD_SHARE, Bucket, Budgets, Spending, count_objects
 from gateway.storage.budgets import spend
 from gateway.storage.database import open_engine
 from gateway.storage.engine import Engine, fetch
@@ -90,6 +91,13 @@ def test_a_twentieth_is_worth_telling_and_less_is_not(bucket: Bucket) -> None:
     bucket.take(1)
     bucket.settle(1, 1)
     assert bucket.is_worth_telling
+
+
+@pytest.mark.parametrize("objects", [1, 2, 30, 100, 1000, 20_000])
+def test_the_objects_of_an_answer_are_counted_and_of_a_long_one_as_good_as(objects: int) -> None:
+    leaks = [{"id": UNKNOWN_ID, "login": f"user{number}@example.com", "url": "x" * 40} for number in range(objects)]
+    counted = count_objects(orjson.dumps(leaks))
+    assert counted == objects if objects <= 30 else abs(counted - objects) < objects / 10
 
 
 # ------------------------------------------------------------------ the store
