@@ -130,9 +130,9 @@ class Settings:
         600_000, _number(0, LARGEST_INT), "the points that a key may spend in a minute; 0 sets no limit"
     )
     max_concurrency: int = _setting(
-        64, _number(1, 10_000), "the most requests that a process takes in at once, running and waiting"
+        256, _number(1, 10_000), "the most requests that a process takes in at once, running and waiting"
     )
-    max_concurrency_per_key: int = _setting(32, _number(1, 10_000), "the most of them that may be one key's")
+    max_concurrency_per_key: int = _setting(64, _number(1, 10_000), "the most of them that may be one key's")
     queue_milliseconds: int = _setting(
         30, _number(0, 60_000), "how long a request beyond these waits for its turn, before it is refused"
     )

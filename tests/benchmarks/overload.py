@@ -3,9 +3,9 @@
     uv run python tests/benchmarks/overload.py [--leaks 100000] [--rounds 3] [--seconds 4] [--workload page-of-50]
 
 It serves a database of made-up leaks (see serving.py) in one process and asks over as many connections as bring out its
-best, over three times as many, and over more than it takes in. Then four keys share it with a fifth that has sixteen
-times the connections of each. Whoever is refused asks again at once, which is the worst that a client can do. An answer
-counts where it is 200. It needs `wrk` on the PATH.
+best, over three times as many, and over three times as many as it takes in. Then four keys share it with a fifth that
+is greedy. Whoever is refused asks again when he was told to; where it says so, at once, which is the worst that a client
+can do. An answer counts where it is 200. It needs `wrk` on the PATH.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -32,12 +33,23 @@ from gateway.commands.keys import issue_key  # noqa: E402
 from gateway.settings import Settings  # noqa: E402
 from gateway.storage.directory import list_organizations  # noqa: E402
 from schema.scope import KeyScope  # noqa: E402
-from tests.benchmarks.serving import IDS, SECRET, free_port, leak_ids, wait_for  # noqa: E402
-from tests.benchmarks.workloads import WORKLOADS  # noqa: E402
+from tests.benchmarks.serving import SECRET, free_port, leak_ids, wait_for  # noqa: E402
+from tests.benchmarks.workloads import WORKLOADS, Workload  # noqa: E402
 
 KEYS = 5
-PEAK, OVERLOAD, FLOOD = 16, 48, 192
-GREEDY = 64
+PEAK, OVERLOAD, FLOOD = 16, 48, 768
+GREEDY, GREEDIER = 64, 192
+_WAIT_AS_TOLD = """
+local refused = 0
+function response(status) if status == 503 then refused = refused + 1 end end
+function delay() if refused == 0 then return 0 end refused = refused - 1 return 1000 end
+"""
+_COUNT_REFUSALS = """
+done = function(summary, latency)
+  io.write(string.format('RESULT %d %d %d 0 %f', summary.requests, summary.duration, summary.errors.status,
+    latency:percentile(99)))
+end
+"""
 
 
 @dataclass(frozen=True)
@@ -77,8 +89,9 @@ def main() -> None:
     workload = next(one for one in WORKLOADS if one.name == options.workload)
     with _served(settings) as (port, process), tempfile.TemporaryDirectory() as folder:
         ids = leak_ids(port, keys[0])
-        scripts = [workload.script(ids[:IDS], key, _made(Path(folder) / str(n))) for n, key in enumerate(keys)]
-        rounds = [_round(port, process, scripts, options.seconds) for _ in range(options.rounds)]
+        rude = [_script(workload, ids, key, Path(folder) / str(number)) for number, key in enumerate(keys)]
+        scripts = [_patient(script) for script in rude]
+        rounds = [_round(port, process, (scripts, rude), options.seconds) for _ in range(options.rounds)]
     _print(rounds)
 
 
@@ -119,28 +132,44 @@ def _served(settings: Settings) -> Iterator[tuple[int, psutil.Process]]:
         process.wait()
 
 
-def _made(folder: Path) -> Path:
+def _script(workload: Workload, ids: Sequence[str], key: str, folder: Path) -> Path:
     folder.mkdir()
-    return folder
+    path = workload.script(list(ids), key, folder)
+    path.write_text(path.read_text() + _COUNT_REFUSALS)
+    return path
 
 
-def _round(port: int, process: psutil.Process, scripts: Sequence[Path], seconds: int) -> dict[str, Shared]:
-    """What each key got, by who asked at the same time."""
-    one, four = scripts[0], scripts[:4]
+def _patient(script: Path) -> Path:
+    """A script that waits as long as `Retry-After` says."""
+    path = script.with_name("patient.lua")
+    path.write_text(script.read_text() + _WAIT_AS_TOLD)
+    return path
+
+
+def _round(
+    port: int, process: psutil.Process, scripts: tuple[Sequence[Path], Sequence[Path]], seconds: int
+) -> dict[str, Shared]:
+    """What each key got, by who asked at the same time; the second scripts do not wait as told."""
+    patient, rude = scripts
+
+    def four(connections: int, scripts: Sequence[Path] = patient) -> list[tuple[Path, int]]:
+        return [(script, connections // 4) for script in scripts[:4]]
 
     def load(*shares: tuple[Path, int]) -> Shared:
+        time.sleep(1)  # what was left of the last ends
         before = sum(process.cpu_times()[:2])
         loads = _load(port, shares, seconds)
         return Shared(loads, (sum(process.cpu_times()[:2]) - before) / seconds)
 
     return {
-        f"a key, {PEAK} connections": load((one, PEAK)),
-        f"four keys, {PEAK} connections": load(*((script, PEAK // 4) for script in four)),
-        f"four keys, {OVERLOAD} connections": load(*((script, OVERLOAD // 4) for script in four)),
-        f"four keys, {FLOOD} connections": load(*((script, FLOOD // 4) for script in four)),
-        f"four keys, {PEAK} connections, and a greedy one, {GREEDY}": load(
-            *((script, PEAK // 4) for script in four), (scripts[4], GREEDY)
-        ),
+        f"a key, {PEAK} connections": load((patient[0], PEAK)),
+        f"four keys, {PEAK} connections": load(*four(PEAK)),
+        f"four keys, {OVERLOAD} connections": load(*four(OVERLOAD)),
+        f"four keys, {FLOOD} connections": load(*four(FLOOD)),
+        f"four keys, {FLOOD} connections, at once again": load(*four(FLOOD, rude)),
+        f"four keys, {PEAK}, and a greedy one, {GREEDY}": load(*four(PEAK), (patient[4], GREEDY)),
+        f"four keys, {PEAK}, and a greedy one, {GREEDIER}": load(*four(PEAK), (patient[4], GREEDIER)),
+        f"four keys, {PEAK}, and a greedy one, {GREEDIER}, at once again": load(*four(PEAK), (rude[4], GREEDIER)),
     }
 
 
