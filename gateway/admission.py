@@ -1,7 +1,8 @@
 """Whose turn it is: how many requests are taken in, and that no key takes the others' turns.
 
-A few requests run abreast, as many as keep the process busy. Whoever comes then waits for a turn, and turns go to the
-key that has the fewest. Beyond the limits a request waits only briefly, and is then told to come again.
+A few requests run abreast, as many as keep the process busy, and a key has no more of these turns than its share among
+the keys that are here. Whoever comes then waits, and the next turn goes to the key that has the fewest. Beyond the limits
+a request waits only briefly, and is then told to come again.
 """
 
 import asyncio
@@ -75,7 +76,7 @@ class Admission:
         key = self._keys.get(key_id)
         if key is None:
             key = self._keys[key_id] = _Key()
-        if self._running < self._abreast and not self._waiting and key.running < self._most_a_key:
+        if self._running < self._abreast and not self._waiting and key.running < self._share:
             self._running += 1
             key.running += 1
         else:
@@ -88,8 +89,9 @@ class Admission:
         key.running -= 1
         if self._waiting:
             self._keys[key_id] = self._keys.pop(key_id)
-            self._give_turns()
         self._forget(key_id, key)
+        if self._waiting:
+            self._give_turns()
 
     # ----------------------------------------------------------------- waiting
 
@@ -112,6 +114,11 @@ class Admission:
             self._abandon(key_id, key, turn)
             raise Unavailable("The gateway is busy. Try again shortly.")
 
+    @property
+    def _share(self) -> int:
+        """How many turns a key may have at a time: an equal share among those that are here."""
+        return min(self._most_a_key, max(1, self._abreast // len(self._keys)))
+
     def _has_room(self, key: _Key) -> bool:
         return self._running + self._waiting < self._most and key.running + len(key.waiting) < self._most_a_key
 
@@ -127,7 +134,8 @@ class Admission:
 
     def _next(self) -> str | None:
         """The key whose turn it is: one that has the fewest, and of such the one whose last ended first."""
-        able = (id_ for id_, key in self._keys.items() if key.waiting and key.running < self._most_a_key)
+        share = self._share
+        able = (id_ for id_, key in self._keys.items() if key.waiting and key.running < share)
         return min(able, key=lambda id_: self._keys[id_].running, default=None)
 
     def _abandon(self, key_id: str, key: _Key, turn: "asyncio.Future[bool]") -> None:

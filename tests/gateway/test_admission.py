@@ -79,6 +79,19 @@ async def test_a_greedy_key_leaves_the_others_their_turns() -> None:
     await asyncio.gather(*tasks)
 
 
+async def test_a_key_has_all_turns_while_it_is_alone_and_its_share_while_it_is_not() -> None:
+    house = House(Admission(most=100, most_a_key=100, wait_seconds=60, abreast=4))
+    tasks = await house.come("greedy", 20)
+    tasks += await house.come("b", 1)
+    for _ in range(2):
+        await house.end("greedy")
+    assert house.entered == ["greedy"] * 4 + ["b"], "two of four are its share"
+    await house.end("b")
+    assert house.entered == ["greedy"] * 4 + ["b"] + ["greedy"] * 2
+    await house.end_all()
+    await asyncio.gather(*tasks)
+
+
 async def test_of_keys_with_as_few_turns_the_one_is_next_whose_last_ended_first() -> None:
     house = House(Admission(most=100, most_a_key=100, wait_seconds=60, abreast=1))
     tasks = await house.come("a", 3)
