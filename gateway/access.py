@@ -8,6 +8,8 @@ from time import perf_counter
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.keys import PATTERN, PREFIX
+
 REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="-")
 
 _HEADER = b"x-request-id"
@@ -40,9 +42,8 @@ class AccessMiddleware:
         try:
             await self._app(scope, receive, send_named)
         finally:
-            milliseconds = (perf_counter() - started) * 1000
-            client = scope["client"][0] if scope.get("client") else "-"
-            logger.info("%s %s %d %.1f ms %s", scope["method"], _printable(scope["path"]), status, milliseconds, client)
+            if logger.isEnabledFor(logging.INFO):
+                logger.info(_line(scope, status, (perf_counter() - started) * 1000))
             REQUEST_ID.reset(token)
 
 
@@ -53,6 +54,13 @@ def _request_id(scope: Scope) -> str:
     return f"{random.getrandbits(128):032x}"
 
 
+def _line(scope: Scope, status: int, milliseconds: float) -> str:
+    """How a request ended; its path stays on the line, whatever the client put into it."""
+    client = scope["client"][0] if scope.get("client") else "-"
+    return f"{scope['method']} {_printable(scope['path'])} {status} {milliseconds:.1f} ms {client}"
+
+
 def _printable(path: str) -> str:
-    """A path on one line, whatever the client put into it."""
-    return path[:512].encode("unicode_escape").decode()
+    """A path on one line; a key that was sent in the wrong place is none there."""
+    shown = PATTERN.sub(f"{PREFIX}***", path) if PREFIX in path else path
+    return shown[:512].encode("unicode_escape").decode()

@@ -19,7 +19,9 @@ STATUSES: dict[Code, HTTPStatus] = {
     Code.GRAPHQL_VALIDATION_FAILED: HTTPStatus.BAD_REQUEST,
     Code.OPERATION_TOO_COSTLY: HTTPStatus.BAD_REQUEST,
     Code.RATE_LIMITED: HTTPStatus.TOO_MANY_REQUESTS,
+    Code.PERSISTED_QUERY_NOT_FOUND: HTTPStatus.NOT_FOUND,
     Code.NOT_FOUND: HTTPStatus.NOT_FOUND,
+    Code.TIMEOUT: HTTPStatus.GATEWAY_TIMEOUT,
     Code.UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
     Code.INTERNAL: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
@@ -28,9 +30,10 @@ _TYPES = {
     HTTPStatus.BAD_REQUEST: "validation_error",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "payload_too_large",
     HTTPStatus.REQUEST_URI_TOO_LONG: "uri_too_long",
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "headers_too_large",
 }
 
-_HEADERS: dict[HTTPStatus, dict[str, str]] = {
+_HEADERS: dict[int, dict[str, str]] = {
     HTTPStatus.UNAUTHORIZED: {"WWW-Authenticate": 'ApiKey realm="leaks"'},
     HTTPStatus.SERVICE_UNAVAILABLE: {"Retry-After": str(RETRY_AFTER_SECONDS)},
 }
@@ -38,13 +41,13 @@ _HEADERS: dict[HTTPStatus, dict[str, str]] = {
 MASKED = "An internal error occurred."
 
 
-def status_headers(status: int) -> dict[str, str]:
+def status_headers(status: int) -> Mapping[str, str]:
     """The headers that go with a status."""
-    return dict(_HEADERS.get(HTTPStatus(status), {}))
+    return _HEADERS.get(status, {})
 
 
-def error_headers(error: GatewayError) -> dict[str, str]:
-    """The headers that an error brings itself, beside those of its status."""
+def error_headers(error: GatewayError) -> Mapping[str, str]:
+    """The headers that go with one error and not with its status."""
     return {"Retry-After": str(error.retry_after_seconds)} if isinstance(error, RateLimited) else {}
 
 

@@ -11,25 +11,37 @@ from graphql import GraphQLError
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from gateway.admission import Admission
 from gateway.auth import Authenticator
-from gateway.bodies import BodyError, read_json
+from gateway.bodies import BodyError, InvalidJSON, parse_json, read_json
 from gateway.budgets import Budgets
+from gateway.documents import NamedDocuments
 from gateway.errors import MASKED, STATUSES, error_headers, status_headers
 from gateway.negotiation import preferred
+from gateway.timeouts import Timeouts
 from schema.batches import Request as OperationRequest
 from schema.errors import BadUserInput, Code, GatewayError
-from schema.execution.documents import RequestError
 from schema.execution.execute import Executor, NotAQuery, Operation, Result
+from schema.execution.refusal import RequestError
 from schema.scope import KeyScope
-from schema.store import Level, Store
+from schema.store import Level
 
 logger = logging.getLogger(__name__)
 
 RESPONSE_TYPE = "application/graphql-response+json"
 JSON_TYPE = "application/json"
 EXPLAIN_HEADER = "X-Leaks-Explain"
+
+_FIELDS = {
+    media_type: {
+        "Content-Type": f"{media_type}; charset=utf-8",
+        "Cache-Control": "no-store",
+        "Vary": "Accept, Authorization, X-API-Key",
+    }
+    for media_type in (RESPONSE_TYPE, JSON_TYPE)
+}
 
 Page = Callable[[Request], Awaitable[Response]]
 
@@ -41,22 +53,29 @@ class GraphQLEndpoint:
         self,
         authenticator: Authenticator,
         executor: Executor,
-        store: Store,
+        timeouts: Timeouts,
         cursor_secret: bytes,
         max_request_bytes: int,
+        documents: NamedDocuments,
         budgets: Budgets,
         admission: Admission,
     ) -> None:
         self._authenticator = authenticator
+        self._documents = documents
         self._executor = executor
-        self._store = store
+        self._timeouts = timeouts
         self._cursor_secret = cursor_secret
         self._max_request_bytes = max_request_bytes
         self._budgets = budgets
         self._admission = admission
 
-    async def __call__(self, request: Request) -> Response:
-        """Answer a request, whatever is wrong with it, in GraphQL's shape and the media type it prefers."""
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request: as ASGI, so that nothing stands between the router and this door."""
+        response = await self.respond(Request(scope, receive, send))
+        await response(scope, receive, send)
+
+    async def respond(self, request: Request) -> Response:
+        """The response to a request, whatever is wrong with it, in GraphQL's shape and the media type it prefers."""
         media_type = preferred(request.headers.get("accept"), (RESPONSE_TYPE, JSON_TYPE), default=JSON_TYPE)
         if media_type is None:
             return _refusal(
@@ -68,14 +87,15 @@ class GraphQLEndpoint:
             return _failure(error, media_type)
 
     async def _answer(self, request: Request, media_type: str) -> Response:
-        caller = await self._authenticator.caller(request.headers)
+        caller = await self._authenticator.caller(request)
         caller.require(KeyScope.LEAKS_READ)
         by_get = request.method in {"GET", "HEAD"}
         sent = _sent_by_get(request) if by_get else await read_json(request, self._max_request_bytes)
-        operation = _operation(sent)
+        operation = _operation(self._documents.resolved(sent, caller.organization.id))
         with self._budgets.spending(caller.key_id, request.scope) as spending:
-            context = OperationRequest(caller, self._store, self._cursor_secret, budget=spending)
-            async with self._admission.turn(caller.key_id):
+            with self._admission.turn(caller.key_id) or await self._admission.wait(caller.key_id):
+                store = self._timeouts.store(request.receive)
+                context = OperationRequest(caller, store, self._cursor_secret, budget=spending)
                 if request.headers.get(EXPLAIN_HEADER) == "1":
                     response = await self._explained(operation, context, media_type, only_queries=by_get)
                 else:
@@ -98,22 +118,30 @@ class GraphQLEndpoint:
 
 def graphql_routes(endpoint: GraphQLEndpoint, page: Page | None) -> list[Route]:
     """`/graphql`: operations, and GraphiQL's page for a browser."""
+    return [Route("/graphql", endpoint if page is None else _Either(endpoint, page), methods=["GET", "POST"])]
 
-    async def graphql(request: Request) -> Response:
-        if page is not None and _wants_page(request):
-            return await page(request)
-        return await endpoint(request)
 
-    return [Route("/graphql", graphql, methods=["GET", "POST"])]
+class _Either:
+    """Operations, or the page where a browser looks for one."""
+
+    def __init__(self, endpoint: GraphQLEndpoint, page: Page) -> None:
+        self._endpoint = endpoint
+        self._page = page
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] != "POST" and _wants_page(request := Request(scope, receive, send)):
+            await (await self._page(request))(scope, receive, send)
+        else:
+            await self._endpoint(scope, receive, send)
 
 
 def _wants_page(request: Request) -> bool:
     types = ("text/html", RESPONSE_TYPE, JSON_TYPE)
+    accept = request.headers.get("accept", "")
     return (
-        request.method in {"GET", "HEAD"}
+        "text/html" in accept
         and "query" not in request.query_params
-        and "text/html" in request.headers.get("accept", "")
-        and preferred(request.headers.get("accept"), types, default=JSON_TYPE) == "text/html"
+        and preferred(accept, types, default=JSON_TYPE) == "text/html"
     )
 
 
@@ -123,13 +151,16 @@ def _wants_page(request: Request) -> bool:
 def _sent_by_get(request: Request) -> dict[str, Any]:
     """The parameters of a GET (section 5.3): objects are sent as JSON."""
     parameters = request.query_params
-    sent: dict[str, Any] = {name: parameters[name] for name in ("query", "operationName") if name in parameters}
+    if len(parameters) < len(parameters.multi_items()):
+        raise BadUserInput("Invalid parameters: one is given twice. Valid: each once.")
+    texts = ("query", "documentId", "operationName")
+    sent: dict[str, Any] = {name: parameters[name] for name in texts if name in parameters}
     for name in ("variables", "extensions"):
         if parameters.get(name):
             try:
-                sent[name] = orjson.loads(parameters[name])
-            except orjson.JSONDecodeError:
-                raise BadUserInput(f"Invalid {name}: no JSON. Valid: a JSON object.") from None
+                sent[name] = parse_json(parameters[name].encode())
+            except InvalidJSON as error:
+                raise BadUserInput(f"Invalid {name}: {error}. Valid: a JSON object.") from None
     return sent
 
 
@@ -218,9 +249,4 @@ def _refusal(
 def _response(
     body: Mapping[str, Any], status: int, media_type: str, headers: Mapping[str, str] | None = None
 ) -> Response:
-    fields = {
-        "Content-Type": f"{media_type}; charset=utf-8",
-        "Cache-Control": "no-store",
-        "Vary": "Accept, Authorization, X-API-Key",
-    }
-    return Response(orjson.dumps(body), status, {**fields, **status_headers(status), **(headers or {})})
+    return Response(orjson.dumps(body), status, {**_FIELDS[media_type], **status_headers(status), **(headers or {})})

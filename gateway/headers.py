@@ -7,7 +7,7 @@ from gateway.errors import error_response
 
 MAX_TARGET_BYTES = 16_384
 
-_HEADERS = [
+SECURITY_HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
@@ -32,7 +32,7 @@ class HeadersMiddleware:
             if message["type"] == "http.response.start":
                 own = {name for name, _ in message["headers"]}
                 spent = scope[SPENDING].headers() if SPENDING in scope else ()
-                general = (header for header in _HEADERS if header[0] not in own)
+                general = (header for header in SECURITY_HEADERS if header[0] not in own)
                 message["headers"] = [*message["headers"], *general, *spent]
             await send(message)
 

@@ -5,11 +5,11 @@ import logging
 import re
 import sys
 import time
+from functools import lru_cache
 from typing import TextIO
 
 from gateway.access import REQUEST_ID
 
-_FORMAT = "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s %(request_id)s %(message)s"
 _QUIET = ("aiosqlite", "alembic", "asyncpg", "databases", "sqlalchemy")
 """Libraries whose lines of detail repeat the values of statements: those never reach the log."""
 
@@ -21,8 +21,18 @@ _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 class _Line(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Put a record on one line, whatever is in it; a traceback, escaped, ends it."""
-        record.request_id = REQUEST_ID.get()
-        return _CONTROLS.sub(_escape, super().format(record))
+        text = record.getMessage()
+        if record.exc_info:
+            text = f"{text} {self.formatException(record.exc_info)}"
+        if not text.isprintable():
+            text = _CONTROLS.sub(_escape, text)
+        at = f"{_second(int(record.created))}.{int(record.msecs):03}Z"
+        return f"{at} {record.levelname} {record.name} {REQUEST_ID.get()} {text}"
+
+
+@lru_cache(1)
+def _second(seconds: int) -> str:
+    return time.strftime("%FT%T", time.gmtime(seconds))
 
 
 def _escape(control: re.Match[str]) -> str:
@@ -61,10 +71,8 @@ def configure(level: str) -> None:
     # Whatever no line shows is not gathered (https://docs.python.org/3/howto/logging.html#optimization).
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging._srcfile = None  # noqa: SLF001 - so says the page above
-    line = _Line(_FORMAT, "%FT%T")
-    line.converter = time.gmtime
     handler = _Stream()
-    handler.setFormatter(line)
+    handler.setFormatter(_Line())
     least = logging.getLevelNamesMapping()[level.upper()]
     logging.basicConfig(level=least, handlers=[handler], force=True)
     for name in _QUIET:

@@ -9,28 +9,30 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from gateway.admission import Admission
 from gateway.auth import Authenticator
 from gateway.budgets import Budgets
 from gateway.errors import MASKED, error_response
 from gateway.negotiation import preferred
+from gateway.timeouts import Timeouts
 from schema.batches import Request as OperationRequest
 from schema.errors import NotFound
-from schema.execution.execute import Executor, Operation, Result
+from schema.execution.execute import Executor, Result
 from schema.pages import PageLimits
 from schema.scope import KeyScope
-from schema.store import Store
 
 logger = logging.getLogger(__name__)
 
 OPERATION = """
 query Leak($id: ID!, $domainIds: [ID!]) {
   leak(id: $id, domainIds: $domainIds) {
-    id riskLevel riskLevelName status url login password firstSeen addedAt
+    id risk_level: riskLevel risk_level_name: riskLevelName status url login password
+    first_seen: firstSeen added_at: addedAt
     connections {
       resources { nodes { resource type } }
-      users { nodes { identityType } }
+      users { nodes { identity_type: identityType } }
       endpoints { nodes { filename date } }
     }
   }
@@ -38,6 +40,7 @@ query Leak($id: ID!, $domainIds: [ID!]) {
 """
 WHOLE_LISTS = PageLimits(default=None, maximum=None)
 _JSON_TYPE = "application/json"
+_CODES = {"resources": "type", "users": "identity_type"}
 
 
 class LeakEndpoint:
@@ -47,42 +50,47 @@ class LeakEndpoint:
         self,
         authenticator: Authenticator,
         executor: Executor,
-        store: Store,
+        timeouts: Timeouts,
         cursor_secret: bytes,
         budgets: Budgets,
         admission: Admission,
     ) -> None:
         self._authenticator = authenticator
         self._executor = executor
-        self._store = store
+        self._operation = executor.stored(OPERATION)
+        self._timeouts = timeouts
         self._cursor_secret = cursor_secret
         self._budgets = budgets
         self._admission = admission
 
-    async def __call__(self, request: Request) -> Response:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request: as ASGI, so that nothing stands between the router and this door."""
+        response = await self.respond(Request(scope, receive, send))
+        await response(scope, receive, send)
+
+    async def respond(self, request: Request) -> Response:
         """The leak, 304 where the client has it already, or an error in the contract's shape."""
         if preferred(request.headers.get("accept"), (_JSON_TYPE,), default=_JSON_TYPE) is None:
             return error_response(406, "Not acceptable. Valid: application/json.")
-        caller = await self._authenticator.caller(request.headers)
+        caller = await self._authenticator.caller(request)
         caller.require(KeyScope.LEAKS_READ)
         domain_ids = _domain_ids(request.query_params.getlist("domain_id"))
         caller.scope(domain_ids, "domain_id")
         variables = {"id": request.path_params["leak_id"], "domainIds": domain_ids}
         # Its cost is the same whatever the leak is connected to, and nothing of it is given back.
-        with self._budgets.spending(caller.key_id, request.scope) as spending:
-            context = OperationRequest(caller, self._store, self._cursor_secret, WHOLE_LISTS, budget=spending)
-            async with self._admission.turn(caller.key_id):
-                result = await self._executor.execute(Operation(OPERATION, variables), context)
-                return _response(request, result)
+        with (
+            self._budgets.spending(caller.key_id, request.scope) as spending,
+            self._admission.turn(caller.key_id) or await self._admission.wait(caller.key_id),
+        ):
+            store = self._timeouts.store(request.receive)
+            context = OperationRequest(caller, store, self._cursor_secret, WHOLE_LISTS, budget=spending)
+            result = await self._executor.run(self._operation, variables, context)
+            return _response(request, result)
 
 
 def rest_routes(endpoint: LeakEndpoint) -> list[Route]:
     """The one route of the contract."""
-
-    async def leak(request: Request) -> Response:
-        return await endpoint(request)
-
-    return [Route("/leaks/{leak_id}", leak, methods=["GET"])]
+    return [Route("/leaks/{leak_id}", endpoint, methods=["GET"])]
 
 
 def _domain_ids(values: Sequence[str]) -> list[str] | None:
@@ -110,26 +118,14 @@ def _failure(result: Result) -> Response:
 
 
 def _contract_leak(leak: dict[str, Any]) -> dict[str, Any]:
-    connections = leak["connections"]
-    return {
-        "id": leak["id"],
-        "risk_level": leak["riskLevel"],
-        "risk_level_name": leak["riskLevelName"].lower(),
-        "status": leak["status"].lower(),
-        "url": leak["url"],
-        "login": leak["login"],
-        "password": leak["password"],
-        "first_seen": leak["firstSeen"],
-        "added_at": leak["addedAt"],
-        "connections": {
-            "resources": [
-                {"resource": node["resource"], "type": node["type"].lower()}
-                for node in connections["resources"]["nodes"]
-            ],
-            "users": [{"identity_type": node["identityType"].lower()} for node in connections["users"]["nodes"]],
-            "endpoints": connections["endpoints"]["nodes"],
-        },
-    }
+    """The leak as the contract has it: its lists are bare, and what is a name in GraphQL is written small."""
+    lists = {name: listed["nodes"] for name, listed in leak["connections"].items()}
+    for name, nodes in lists.items():
+        if (code := _CODES.get(name)) is not None:
+            for node in nodes:
+                node[code] = node[code].lower()
+    names = {name: leak[name].lower() for name in ("risk_level_name", "status")}
+    return {**leak, **names, "connections": lists}
 
 
 def _is_known(etag: str, if_none_match: Sequence[str]) -> bool:

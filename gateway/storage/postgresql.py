@@ -48,6 +48,7 @@ class PostgreSQLEngine:
     """A PostgreSQL database that is open."""
 
     dialect = POSTGRESQL
+    is_damaged = False
 
     def __init__(self, url: str, pool_size: int = 10) -> None:
         self._database = Database(url, min_size=1, max_size=pool_size, init=_speak_text, timeout=5)

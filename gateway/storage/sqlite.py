@@ -1,19 +1,20 @@
 """SQLite: held reader connections that share hops, and one writer.
 
 Each connection has a thread of its own, and the way into that thread and back costs more than a small statement. So all
-programs that wait when a thread comes free go in together.
+programs that wait when a thread comes free go in together, and what they ask in the same words is read once.
 """
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from databases import Database
 
-from gateway.storage.engine import DatabaseError, Program, Rows, Transaction
+from gateway.storage.engine import Damaged, DatabaseError, Program, Rows, Transaction
 from gateway.storage.statements import SQLITE, Command
 from schema.errors import Unavailable
 
@@ -28,14 +29,30 @@ APPLICATION_ID = 0x4C45414B
 BUSY_TIMEOUT_SECONDS = 5.0
 _MOST_PROGRAMS_A_HOP = 32
 _ANALYZED_ROWS = 1000
+_PRIMARY_CODE = 0xFF
+"""The part of an error's code that all its kinds share (https://www.sqlite.org/rescode.html)."""
+
+_STEPS_BETWEEN_LOOKS = 200_000
+"""Some milliseconds: no statement of a common size is ever asked about."""
 
 
 class _ReadingConnection(sqlite3.Connection):
+    """Reads for one program after the other, and stops in the middle of a statement that nobody waits for any more.
+
+    SQLite asks in its own thread, between two steps of the statement that runs. So it is always the right one that
+    ends, which `interrupt` from another thread could not promise where programs share a hop.
+    """
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.outcome: asyncio.Future[Any] | None = None
+        self.set_progress_handler(self._is_unwanted, _STEPS_BETWEEN_LOOKS)
         self.execute("PRAGMA query_only = ON")
         self.execute("PRAGMA temp_store = MEMORY")
         self.execute("PRAGMA mmap_size = 1073741824")
+
+    def _is_unwanted(self) -> bool:
+        return self.outcome is not None and self.outcome.cancelled()
 
 
 class _WritingConnection(sqlite3.Connection):
@@ -105,7 +122,7 @@ class _Reader:
         while self._waiting:
             taken = self._waiting[:_MOST_PROGRAMS_A_HOP]
             del self._waiting[:_MOST_PROGRAMS_A_HOP]
-            outcomes = await self._held.call(_run_each, [program for program, _ in taken])
+            outcomes = await self._held.call(_run_each, taken)
             for (_, future), outcome in zip(taken, outcomes, strict=True):
                 if future.done():
                     continue
@@ -121,16 +138,21 @@ class _Writer:
         self._held = held
 
     async def run(self, program: Program[T]) -> T:
-        outcome: T = await self._held.call(_run, program)
+        outcome: T = await self._held.call(_run_writing, program)
         return outcome
 
 
 class SQLiteEngine:
-    """A SQLite file that is open, through `databases`."""
+    """A SQLite file that is open, through `databases`.
+
+    Attributes:
+        is_damaged: Whether a statement has met damage since it was opened.
+    """
 
     dialect = SQLITE
 
     def __init__(self, path: Path, readers: int = 2) -> None:
+        self.is_damaged = False
         self._path = path
         self._held_readers = [_Held(path, _ReadingConnection, "ro") for _ in range(readers)]
         self._readers = [_Reader(held) for held in self._held_readers]
@@ -173,6 +195,9 @@ class SQLiteEngine:
             if not _may_pass(error):
                 raise
             raise Unavailable from error
+        except sqlite3.DatabaseError as error:
+            self._refuse_damage(error)
+            raise
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
@@ -188,7 +213,13 @@ class SQLiteEngine:
                 await held.call(_rollback)
                 if isinstance(error, sqlite3.OperationalError):
                     raise Unavailable(f"The database cannot be written to: {error}.") from error
+                self._refuse_damage(error)
                 raise
+
+    def _refuse_damage(self, error: BaseException) -> None:
+        if getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+            self.is_damaged = True
+            raise Damaged(str(error)) from error
 
     async def _writer(self) -> _Held:
         if self._held_writer is None:
@@ -201,24 +232,39 @@ class SQLiteEngine:
         return self._held_writer
 
 
-def _run_each(connection: sqlite3.Connection, programs: Sequence[Program[Any]]) -> list[Any]:
+def _run_each(connection: _ReadingConnection, waiting: Sequence[tuple[Program[Any], asyncio.Future[Any]]]) -> list[Any]:
+    """Run programs that read and were all waiting; what several of them ask in the same words is read once."""
+    known: dict[tuple[str, Any], Rows] = {}
+
+    def read(command: Command) -> Rows:
+        asked = command.sql, command.values
+        rows = known.get(asked)
+        if rows is None:
+            rows = known[asked] = _execute(connection, command)
+        return rows
+
     outcomes: list[Any] = []
-    for program in programs:
+    for program, future in waiting:
+        connection.outcome = future
         try:
-            outcomes.append(_run(connection, program))
+            outcomes.append(_run(read, program))
         except Exception as error:  # noqa: BLE001 - it is raised where the program is awaited
             outcomes.append(error)
     return outcomes
 
 
-def _run(connection: sqlite3.Connection, program: Program[T]) -> T:
+def _run(execute: Callable[[Command], Rows], program: Program[T]) -> T:
     try:
         commands = next(program)
         while True:
-            commands = program.send([_execute(connection, command) for command in commands])
+            commands = program.send([execute(command) for command in commands])
     except StopIteration as stop:
         outcome: T = stop.value
         return outcome
+
+
+def _run_writing(connection: sqlite3.Connection, program: Program[T]) -> T:
+    return _run(partial(_execute, connection), program)
 
 
 def _execute(connection: sqlite3.Connection, command: Command) -> Rows:

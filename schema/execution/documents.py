@@ -1,8 +1,8 @@
 """A document, parsed and validated once and kept; and the operation in it that a request means."""
 
 import hashlib
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from graphql import (
@@ -16,73 +16,87 @@ from graphql import (
     parse,
     validate,
 )
-from graphql.execution.values import VariableValues, get_variable_values
-from graphql.validation import NoSchemaIntrospectionCustomRule, recommended_rules, specified_rules
+from graphql.validation import (
+    ASTValidationRule,
+    NoSchemaIntrospectionCustomRule,
+    OverlappingFieldsCanBeMergedRule,
+    recommended_rules,
+    specified_rules,
+)
 
 from schema.budget import Cost
 from schema.errors import Code
+from schema.execution.coercion import Coercion
 from schema.execution.cost import weighted_inputs
-from schema.execution.limits import Limits, check_shape
+from schema.execution.limits import Limits, check_merging, check_shape
 from schema.execution.plan import Plan
 from schema.execution.planning import Declined
+from schema.execution.refusal import MAX_ERRORS, RequestError
 from schema.execution.variables import sizing_variables, steering_variables
 from schema.kept import Kept
 
-_MAX_ERRORS = 5
 _PLANS_KEPT = 16
-_RULES = (*specified_rules, *recommended_rules)
-
-
-class RequestError(Exception):
-    """A request that is refused before it runs (GraphQL, section 7.1.2: a request error result).
-
-    Attributes:
-        code: One code for all of the errors.
-        errors: What is wrong, each with its places in the document.
-    """
-
-    def __init__(self, code: Code, errors: Collection[GraphQLError]) -> None:
-        super().__init__(code)
-        self.code = code
-        self.errors = errors
+_CHARACTERS_KEPT = 262_144
+"""What is parsed takes up to two hundred times its text."""
+_MERGING = OverlappingFieldsCanBeMergedRule
+_RULES = tuple(rule for rule in (*specified_rules, *recommended_rules) if rule is not _MERGING)
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
-    """A document that is valid and within the limits.
+class PreparedOperation:
+    """An operation that is valid and within the limits, with all that no request changes.
 
     Attributes:
-        node: The document.
-        operations: Its operations, by name.
-        fragments: Its fragments, by name.
-        steering: The variables that `@include` and `@skip` hang on, by operation.
-        plans: The plans of its operations, by the operation's name and the values of its steering variables.
-        sizing: The variables that the cost hangs on, by operation.
-        costs: What its operations can cost, by the operation's name and the sizes that these give.
+        document: The document that it stands in.
+        node: The operation.
+        fragments: The document's fragments, by name.
+        limits: The ceilings that it keeps to.
+        coercion: What coerces its variables.
+        steering: The variables that `@include` and `@skip` hang on.
+        plans: Its plans, by the values of its steering variables.
+        sizing: The variables that the cost hangs on.
+        costs: What it can cost, by the sizes that these give.
     """
 
-    node: DocumentNode
-    operations: dict[str | None, OperationDefinitionNode]
+    document: DocumentNode
+    node: OperationDefinitionNode
     fragments: dict[str, FragmentDefinitionNode]
-    steering: dict[str | None, tuple[str, ...]]
-    plans: Kept[Any, Plan | Declined]
-    sizing: dict[str | None, tuple[str, ...]]
-    costs: Kept[Any, Cost]
+    limits: Limits
+    coercion: Coercion
+    steering: tuple[str, ...]
+    sizing: tuple[str, ...]
+    plans: Kept[Any, Plan | Declined] = field(default_factory=lambda: Kept(_PLANS_KEPT))
+    costs: Kept[Any, Cost] = field(default_factory=lambda: Kept(_PLANS_KEPT))
 
-    def operation(self, name: str | None) -> OperationDefinitionNode:
+    @property
+    def is_query(self) -> bool:
+        """Whether it only reads."""
+        return self.node.operation is OperationType.QUERY
+
+
+class Document:
+    """The operations of a document.
+
+    Attributes:
+        characters: How long its text is.
+    """
+
+    def __init__(self, characters: int, operations: Mapping[str | None, PreparedOperation]) -> None:
+        self.characters = characters
+        self._operations = operations
+        self._only = next(iter(operations.values())) if len(operations) == 1 else None
+
+    def operation(self, name: str | None) -> PreparedOperation:
         """The operation by this name, or the only one there is.
 
         Raises:
             RequestError: there is none, or it is not clear which is meant.
         """
-        if name is not None:
-            found = self.operations.get(name)
-        else:
-            found = next(iter(self.operations.values())) if len(self.operations) == 1 else None
+        found = self._only if name is None else self._operations.get(name)
         if found is None:
             message = (
                 "The document has several operations: say which in operationName."
-                if name is None and self.operations
+                if name is None and self._operations
                 else "The document has no operation by this name."
             )
             raise RequestError(Code.BAD_USER_INPUT, [GraphQLError(message)])
@@ -92,12 +106,12 @@ class Document:
 class Documents:
     """The documents of a schema; the ones used last are kept, by a hash of their text."""
 
-    def __init__(self, schema: GraphQLSchema, limits: Limits, *, introspection: bool = True, kept: int = 1024) -> None:
+    def __init__(self, schema: GraphQLSchema, limits: Limits, *, introspection: bool = True) -> None:
         self._schema = schema
         self._limits = limits
         self._rules = _RULES if introspection else (*_RULES, NoSchemaIntrospectionCustomRule)
         self._weighted = weighted_inputs(schema)
-        self._documents: Kept[bytes, Document] = Kept(kept)
+        self._documents: Kept[bytes, Document] = Kept(_CHARACTERS_KEPT, lambda document: document.characters)
 
     def get(self, text: str) -> Document:
         """The document of a text.
@@ -117,32 +131,26 @@ class Documents:
         }
         fragments = {d.name.value: d for d in node.definitions if isinstance(d, FragmentDefinitionNode)}
         check_shape(operations.values(), fragments, self._limits)
-        errors = validate(self._schema, node, self._rules, max_errors=_MAX_ERRORS, hide_suggestions=True)
+        self._validate(node, self._rules)
+        check_merging(operations.values(), fragments, self._limits)
+        self._validate(node, [_MERGING])
+        return Document(
+            len(text),
+            {
+                name: PreparedOperation(
+                    node,
+                    operation,
+                    fragments,
+                    self._limits,
+                    Coercion(self._schema, operation),
+                    steering_variables(operation, fragments),
+                    sizing_variables(operation, fragments, self._weighted),
+                )
+                for name, operation in operations.items()
+            },
+        )
+
+    def _validate(self, node: DocumentNode, rules: Collection[type[ASTValidationRule]]) -> None:
+        errors = validate(self._schema, node, rules, max_errors=MAX_ERRORS, hide_suggestions=True)
         if errors:
-            raise RequestError(Code.GRAPHQL_VALIDATION_FAILED, errors[:_MAX_ERRORS])
-        steering = {name: steering_variables(operation, fragments) for name, operation in operations.items()}
-        sizing = {
-            name: sizing_variables(operation, fragments, self._weighted) for name, operation in operations.items()
-        }
-        return Document(node, operations, fragments, steering, Kept(_PLANS_KEPT), sizing, Kept(_PLANS_KEPT))
-
-
-def coerce_variables(
-    schema: GraphQLSchema, operation: OperationDefinitionNode, variables: dict[str, Any]
-) -> VariableValues:
-    """The variables of an operation as its types have them.
-
-    Raises:
-        RequestError: one of them does not fit.
-    """
-    values = get_variable_values(
-        schema, operation.variable_definitions or (), variables, max_errors=_MAX_ERRORS, hide_suggestions=True
-    )
-    if isinstance(values, list):
-        raise RequestError(Code.BAD_USER_INPUT, values)
-    return values
-
-
-def is_query(operation: OperationDefinitionNode) -> bool:
-    """Whether an operation only reads."""
-    return operation.operation is OperationType.QUERY
+            raise RequestError(Code.GRAPHQL_VALIDATION_FAILED, errors[:MAX_ERRORS])

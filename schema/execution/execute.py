@@ -2,21 +2,22 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from inspect import isawaitable
 from typing import Any
 
-from graphql import ExecutionResult, GraphQLError, GraphQLSchema, OperationDefinitionNode, execute
+from graphql import ExecutionResult, GraphQLError, GraphQLSchema, execute
 from graphql.execution.values import VariableValues
 
 from schema.batches import Request
 from schema.budget import Cost
 from schema.build import build_schema
-from schema.errors import GatewayError, Unavailable
+from schema.errors import GatewayError, TimedOut, Unavailable
 from schema.execution.binding import bind
 from schema.execution.cost import cost_of
-from schema.execution.documents import Document, Documents, coerce_variables, is_query
-from schema.execution.limits import Limits, check_cost
+from schema.execution.documents import Documents, PreparedOperation
+from schema.execution.limits import UNLIMITED, Limits, check_cost, check_variables
 from schema.execution.plan import Plan
 from schema.execution.planning import Declined, Planner
 from schema.execution.running import run
@@ -62,10 +63,18 @@ class Executor:
         strawberry_schema = build_schema()
         self._schema: GraphQLSchema = strawberry_schema._schema  # noqa: SLF001 - published under no other name
         self._interpreter = strawberry_schema.execution_context_class
-        self._limits = limits
         self._documents = Documents(self._schema, limits, introspection=introspection)
         self._planner = Planner(strawberry_schema, self._schema) if planned else None
         self.counts: Counter[str] = Counter()
+
+    def prepare(self, query: str) -> None:
+        """Parse, check and keep a document that is to run later.
+
+        Raises:
+            RequestError: it is not valid.
+            OperationTooCostly: it is over a limit.
+        """
+        self._documents.get(query)
 
     async def execute(self, operation: Operation, request: Request, *, only_queries: bool = False) -> Result:
         """Run an operation.
@@ -76,54 +85,70 @@ class Executor:
             RateLimited: the caller's budget has not so much left.
             NotAQuery: it is none, and only queries are taken.
             Unavailable: the store does not answer just now.
+            TimedOut: it was stopped.
         """
-        document = self._documents.get(operation.query)
-        node = document.operation(operation.operation_name)
-        if only_queries and not is_query(node):
+        prepared = self._documents.get(operation.query).operation(operation.operation_name)
+        if only_queries and not prepared.is_query:
             raise NotAQuery
-        variables = coerce_variables(self._schema, node, dict(operation.variables))
-        cost = self._cost(document, node, variables, request)
-        check_cost(cost, self._limits)
+        check_variables(operation.variables, prepared.limits)
+        return await self.run(prepared, operation.variables, request)
+
+    def stored(self, query: str) -> PreparedOperation:
+        """An operation of the gateway's own: no client's limit holds for it, and it is planned now."""
+        prepared = Documents(self._schema, UNLIMITED).get(query).operation(None)
+        with suppress(Declined):
+            self._plan(prepared, VariableValues({}, {}))
+        return prepared
+
+    async def run(self, prepared: PreparedOperation, values: Mapping[str, Any], request: Request) -> Result:
+        """Run an operation that is ready, with the values that a request has for its variables.
+
+        Raises:
+            RequestError: one of the values does not fit.
+            OperationTooCostly: it is over a limit.
+            RateLimited: the caller's budget has not so much left.
+            Unavailable: the store does not answer just now.
+        """
+        variables = prepared.coercion.coerce(values)
+        cost = self._cost(prepared, variables, request)
+        check_cost(cost, prepared.limits)
         request.budget.take(cost)
         try:
-            bound = bind(self._plan(document, node, variables), request, variables)
+            bound = bind(self._plan(prepared, variables), request, variables)
         except (Declined, GatewayError):
             # What an argument's error is told of, and where, the interpreter knows.
             request.branches.clear()
             self.counts["interpreted"] += 1
-            return await self._interpret(document, operation, request)
+            return await self._interpret(prepared, values, request)
         self.counts["planned"] += 1
         return Result(await request.run(run(bound)), (), is_planned=True)
 
-    def _cost(
-        self, document: Document, node: OperationDefinitionNode, variables: VariableValues, request: Request
-    ) -> Cost:
-        name = node.name.value if node.name else None
-        sizes = (size_of(variables.coerced.get(variable)) for variable in document.sizing[name])
+    def _cost(self, prepared: PreparedOperation, variables: VariableValues, request: Request) -> Cost:
+        values, limits = variables.coerced, request.page_limits
 
         def measure() -> Cost:
-            return cost_of(self._schema, node, document.fragments, variables.coerced, request.page_limits)
+            return cost_of(self._schema, prepared.node, prepared.fragments, values, limits)
 
-        return document.costs.get((name, request.page_limits, *sizes), measure)
+        return prepared.costs.get((limits, *[size_of(values.get(name)) for name in prepared.sizing]), measure)
 
-    def _plan(self, document: Document, node: OperationDefinitionNode, variables: VariableValues) -> Plan:
+    def _plan(self, prepared: PreparedOperation, variables: VariableValues) -> Plan:
         if self._planner is None:
             raise Declined
         planner = self._planner
-        steering = document.steering[node.name.value if node.name else None]
-        key = (node.name.value if node.name else None, *(variables.coerced.get(name) for name in steering))
-        plan = document.plans.get(key, lambda: planner.plan_or_decline(node, document.fragments, variables))
+        key = tuple([variables.coerced.get(name) for name in prepared.steering])
+        plan = prepared.plans.get(key, lambda: planner.plan_or_decline(prepared.node, prepared.fragments, variables))
         if isinstance(plan, Declined):
-            raise plan
+            # Not the kept one: it would hold on to the frames of every request that it was ever raised in.
+            raise Declined
         return plan
 
-    async def _interpret(self, document: Document, operation: Operation, request: Request) -> Result:
+    async def _interpret(self, prepared: PreparedOperation, values: Mapping[str, Any], request: Request) -> Result:
         outcome = execute(
             self._schema,
-            document.node,
+            prepared.document,
             context_value=request,
-            variable_values=dict(operation.variables),
-            operation_name=operation.operation_name,
+            variable_values=dict(values),
+            operation_name=prepared.node.name.value if prepared.node.name else None,
             executor_class=self._interpreter,
             hide_suggestions=True,
         )
@@ -131,6 +156,6 @@ class Executor:
         errors = result.errors or ()
         for error in errors:
             # As a plan has it: without the store there is no answer, not one with holes.
-            if isinstance(error.original_error, Unavailable):
+            if isinstance(error.original_error, (Unavailable, TimedOut)):
                 raise error.original_error
         return Result(result.data, errors, is_planned=False)

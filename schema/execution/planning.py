@@ -11,18 +11,22 @@ from graphql import (
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
+    GraphQLArgument,
     GraphQLEnumType,
     GraphQLField,
     GraphQLInputType,
     GraphQLInterfaceType,
     GraphQLList,
     GraphQLNamedType,
+    GraphQLNonNull,
     GraphQLObjectType,
     GraphQLSchema,
     InlineFragmentNode,
     OperationDefinitionNode,
     OperationType,
     SelectionSetNode,
+    Undefined,
+    VariableNode,
     get_named_type,
     get_nullable_type,
     is_leaf_type,
@@ -225,19 +229,35 @@ class _Planning:
         """What turns variables into arguments; done once and for all where there are none in it."""
         converter, config = self._strawberry.schema_converter, self._strawberry.config
         names = {config.name_converter.from_argument(one): one.python_name for one in definition.arguments}
-        # What GraphQL's own scalars come as is what a resolver takes; the rest is Strawberry's to convert.
-        are_plain = all(_is_plain(argument.type) for argument in field.args.values())
 
         def arguments(variables: VariableValues) -> Mapping[str, Any]:
             values = get_argument_values(field, node, variables, hide_suggestions=True)
-            if are_plain:
-                return {names[name]: value for name, value in values.items()}
             return convert_arguments(values, definition.arguments, converter.scalar_registry, config)
 
-        if has_variables(node):
+        if not has_variables(node):
+            constant = arguments(self._variables)
+            return lambda _: constant
+        plain = {
+            names[argument.name.value]: argument.value.name.value
+            for argument in node.arguments or ()
+            if isinstance(argument.value, VariableNode) and _is_plain(field.args[argument.name.value].type)
+        }
+        if len(plain) != len(node.arguments or ()) or any(_has_default(one) for one in field.args.values()):
             return arguments
-        constant = arguments(self._variables)
-        return lambda _: constant
+
+        wanted = frozenset(plain.values())
+        required = [
+            plain[names[name]] for name, argument in field.args.items() if isinstance(argument.type, GraphQLNonNull)
+        ]
+
+        def plain_arguments(variables: VariableValues) -> Mapping[str, Any]:
+            """What GraphQL's own scalars come as is what a resolver takes; the rest is Strawberry's to convert."""
+            coerced = variables.coerced
+            if not coerced.keys() >= wanted or any(coerced[variable] is None for variable in required):
+                return arguments(variables)
+            return {name: coerced[variable] for name, variable in plain.items()}
+
+        return plain_arguments
 
     # ------------------------------------------------------------------ lists
 
@@ -294,6 +314,10 @@ def _property(type_: GraphQLObjectType, node: FieldNode) -> str | Literal:
 def _is_plain(type_: GraphQLInputType) -> bool:
     """Whether a value of a type is what a resolver takes: a scalar of GraphQL itself, or a list of such."""
     return is_specified_scalar_type(get_named_type(type_))
+
+
+def _has_default(argument: GraphQLArgument) -> bool:
+    return argument.default is not None or argument.default_value is not Undefined
 
 
 def _leaf(type_: GraphQLObjectType, field: GraphQLField, definition: StrawberryField) -> Column | Literal:

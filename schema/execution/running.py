@@ -29,6 +29,8 @@ def run(bound: Sequence[tuple[str, Bound]]) -> Program[Object]:
 
 def _together(programs: Sequence[Program[T]]) -> Program[list[T]]:
     """Run programs side by side: what they read at the same step is asked at once."""
+    if len(programs) == 1:
+        return [(yield from programs[0])]
     results: list[Any] = [None] * len(programs)
     waiting: list[tuple[int, Program[T], Sequence[Asked]]] = []
     for place, program in enumerate(programs):
@@ -87,7 +89,7 @@ def _root_objects(root: BoundRoot) -> Program[Any]:
 
 def _selecting(objects: BoundObjects, read: Read) -> Lookup:
     assert isinstance(read, Lookup)  # noqa: S101 - a root object is looked up
-    return replace(read, select=objects.by_type[_TYPE_NAMES[read.kind]].select)
+    return Lookup(read.kind, read.ids, objects.by_type[_TYPE_NAMES[read.kind]].select)
 
 
 def _objects(bound: BoundObjects, values: Sequence[Any]) -> Program[list[Any]]:

@@ -24,7 +24,7 @@ class House:
         self._ending: dict[str, list[asyncio.Event]] = {}
 
     async def call(self, key: str) -> None:
-        async with self.admission.turn(key):
+        with self.admission.turn(key) or await self.admission.wait(key):
             self.entered.append(key)
             ending = asyncio.Event()
             self._ending.setdefault(key, []).append(ending)
@@ -168,7 +168,7 @@ async def test_whatever_comes_and_goes_no_limit_is_passed_and_nobody_is_forgotte
 
     async def visit(key: str) -> None:
         nonlocal most, most_a_key, ran
-        async with admission.turn(key):
+        with admission.turn(key) or await admission.wait(key):
             now[key] = now.get(key, 0) + 1
             most, most_a_key = max(most, sum(now.values())), max(most_a_key, now[key])
             ran += 1

@@ -375,7 +375,7 @@ def with_page() -> httpx.AsyncClient:
         def __init__(self) -> None:
             pass
 
-        async def __call__(self, _request: Request) -> Response:
+        async def respond(self, _request: Request) -> Response:
             return Response("an operation", 400)
 
     app = Starlette(routes=graphql_routes(Refusing(), page))

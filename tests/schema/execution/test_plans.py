@@ -15,9 +15,9 @@ from gateway.storage.reads import SQLStore
 from schema.batches import Request
 from schema.build import build_schema
 from schema.errors import GatewayError
-from schema.execution.documents import RequestError
 from schema.execution.execute import Executor, Operation
 from schema.execution.limits import Limits
+from schema.execution.refusal import RequestError
 from schema.scope import Caller
 from schema.store import Store
 from tests.operations import asking
