@@ -79,6 +79,8 @@ def create_app(
             await budgets.close()
             gc.unfreeze()
             await engine.close()
+            counts = executor.counts
+            logger.info("Operations: %d planned, %d interpreted", counts["planned"], counts["interpreted"])
 
     async def is_ready() -> bool:
         if engine.is_damaged:

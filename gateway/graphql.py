@@ -112,8 +112,7 @@ class GraphQLEndpoint:
         began = perf_counter_ns()
         result = await self._executor.execute(operation, context, only_queries=only_queries)
         microseconds = (perf_counter_ns() - began) // 1000
-        explanation = _explanation(result, context.levels, microseconds, self._executor.counts)
-        return _result_response(result, media_type, {"explain": explanation})
+        return _result_response(result, media_type, {"explain": _explanation(result, context.levels, microseconds)})
 
 
 def graphql_routes(endpoint: GraphQLEndpoint, page: Page | None) -> list[Route]:
@@ -192,9 +191,7 @@ def _result_response(result: Result, media_type: str, extensions: Mapping[str, A
     return _response(body, 200, media_type)
 
 
-def _explanation(
-    result: Result, levels: Sequence[Level], microseconds: int, counts: Mapping[str, int]
-) -> Mapping[str, Any]:
+def _explanation(result: Result, levels: Sequence[Level], microseconds: int) -> Mapping[str, Any]:
     """How an operation ran: in which executor, and the statements of each level with their rows and microseconds."""
     return {
         "executor": "planner" if result.is_planned else "interpreter",
@@ -203,7 +200,6 @@ def _explanation(
             {"microseconds": sum(step.microseconds for step in level), "statements": [asdict(step) for step in level]}
             for level in levels
         ],
-        "operationsSinceStart": {"planned": counts["planned"], "interpreted": counts["interpreted"]},
     }
 
 
