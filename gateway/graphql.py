@@ -92,15 +92,17 @@ class GraphQLEndpoint:
         by_get = request.method in {"GET", "HEAD"}
         sent = _sent_by_get(request) if by_get else await read_json(request, self._max_request_bytes)
         operation = _operation(self._documents.resolved(sent, caller.organization.id))
-        with self._budgets.spending(caller.key_id, request.scope) as spending:
-            with self._admission.turn(caller.key_id) or await self._admission.wait(caller.key_id):
-                store = self._timeouts.store(request.receive)
-                context = OperationRequest(caller, store, self._cursor_secret, budget=spending)
-                if request.headers.get(EXPLAIN_HEADER) == "1":
-                    response = await self._explained(operation, context, media_type, only_queries=by_get)
-                else:
-                    result = await self._executor.execute(operation, context, only_queries=by_get)
-                    response = _result_response(result, media_type)
+        with (
+            self._budgets.spending(caller.key_id, request.scope) as spending,
+            self._admission.turn(caller.key_id) or await self._admission.wait(caller.key_id),
+        ):
+            store = self._timeouts.store(request.receive)
+            context = OperationRequest(caller, store, self._cursor_secret, budget=spending)
+            if request.headers.get(EXPLAIN_HEADER) == "1":
+                response = await self._explained(operation, context, media_type, only_queries=by_get)
+            else:
+                result = await self._executor.execute(operation, context, only_queries=by_get)
+                response = _result_response(result, media_type)
             spending.settle(response.body)
             return response
 
