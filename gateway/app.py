@@ -15,7 +15,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.access import AccessMiddleware
+from gateway.admission import ABREAST, Admission
 from gateway.auth import Authenticator
+from gateway.budgets import Budgets
 from gateway.documents import named_documents
 from gateway.errors import error_response, gateway_error_response
 from gateway.explorer import explorer
@@ -57,8 +59,12 @@ def create_app(
     uses = Uses(engine)
     authenticator = Authenticator(engine, secrets.key, Throttle(settings.max_failed_keys), uses)
     executor = Executor(_limits(settings), introspection=settings.introspection, planned=settings.executor == "planner")
+    budgets, admission = Budgets(engine, settings.rate_limit), _admission(settings)
     documents = named_documents(settings.trusted_documents, executor.prepare)
-    graphql = GraphQLEndpoint(authenticator, executor, timeouts, secrets.cursor, settings.max_request_bytes, documents)
+    graphql = GraphQLEndpoint(
+        authenticator, executor, timeouts, secrets.cursor, settings.max_request_bytes, documents, budgets, admission
+    )
+    rest = LeakEndpoint(authenticator, executor, timeouts, secrets.cursor, budgets, admission)
     page, explorer_routes = explorer(demo_key)
 
     @asynccontextmanager
@@ -70,6 +76,7 @@ def create_app(
             async with uses.written():
                 yield
         finally:
+            await budgets.close()
             gc.unfreeze()
             await engine.close()
             counts = executor.counts
@@ -82,7 +89,7 @@ def create_app(
 
     app = Starlette(
         routes=[
-            *rest_routes(LeakEndpoint(authenticator, executor, timeouts, secrets.cursor)),
+            *rest_routes(rest),
             *graphql_routes(graphql, page),
             *explorer_routes,
             *health_routes(is_ready),
@@ -121,8 +128,19 @@ def _limits(settings: Settings) -> Limits:
         repeats=settings.max_repeats,
         root_fields=settings.max_root_fields,
         nodes=settings.max_nodes,
+        # What no budget ever holds is told as too costly, and not as to be tried again.
+        points=min(settings.max_cost, settings.rate_limit or settings.max_cost),
         variable_depth=settings.max_variable_depth,
         variable_length=settings.max_variable_length,
+    )
+
+
+def _admission(settings: Settings) -> Admission:
+    return Admission(
+        settings.max_concurrency,
+        settings.max_concurrency_per_key,
+        settings.queue_milliseconds / 1000,
+        max(ABREAST, settings.pool_size),
     )
 
 
@@ -136,7 +154,7 @@ def _cors(settings: Settings) -> list[Middleware]:
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "HEAD", "POST"],
             allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Leaks-Explain", "X-Request-ID"],
-            expose_headers=["ETag", "Retry-After", "X-Request-ID"],
+            expose_headers=["ETag", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Leaks-Cost", "X-Request-ID"],
             max_age=600,
         )
     ]

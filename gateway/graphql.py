@@ -13,8 +13,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from gateway.admission import Admission
 from gateway.auth import Authenticator
 from gateway.bodies import BodyError, InvalidJSON, parse_json, read_json
+from gateway.budgets import Budgets
 from gateway.documents import NamedDocuments
 from gateway.errors import MASKED, STATUSES, error_headers, status_headers
 from gateway.negotiation import preferred
@@ -55,6 +57,8 @@ class GraphQLEndpoint:
         cursor_secret: bytes,
         max_request_bytes: int,
         documents: NamedDocuments,
+        budgets: Budgets,
+        admission: Admission,
     ) -> None:
         self._authenticator = authenticator
         self._documents = documents
@@ -62,6 +66,8 @@ class GraphQLEndpoint:
         self._timeouts = timeouts
         self._cursor_secret = cursor_secret
         self._max_request_bytes = max_request_bytes
+        self._budgets = budgets
+        self._admission = admission
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request: as ASGI, so that nothing stands between the router and this door."""
@@ -86,11 +92,19 @@ class GraphQLEndpoint:
         by_get = request.method in {"GET", "HEAD"}
         sent = _sent_by_get(request) if by_get else await read_json(request, self._max_request_bytes)
         operation = _operation(self._documents.resolved(sent, caller.organization.id))
-        context = OperationRequest(caller, self._timeouts.store(request.receive), self._cursor_secret)
-        if request.headers.get(EXPLAIN_HEADER) == "1":
-            return await self._explained(operation, context, media_type, only_queries=by_get)
-        result = await self._executor.execute(operation, context, only_queries=by_get)
-        return _result_response(result, media_type)
+        with (
+            self._budgets.spending(caller.key_id, request.scope) as spending,
+            self._admission.turn(caller.key_id) or await self._admission.wait(caller.key_id),
+        ):
+            store = self._timeouts.store(request.receive)
+            context = OperationRequest(caller, store, self._cursor_secret, budget=spending)
+            if request.headers.get(EXPLAIN_HEADER) == "1":
+                response = await self._explained(operation, context, media_type, only_queries=by_get)
+            else:
+                result = await self._executor.execute(operation, context, only_queries=by_get)
+                response = _result_response(result, media_type)
+            spending.settle(response.body)
+            return response
 
     async def _explained(
         self, operation: Operation, context: OperationRequest, media_type: str, *, only_queries: bool

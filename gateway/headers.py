@@ -1,7 +1,8 @@
-"""What every response says to browsers, and how long an address may be."""
+"""What every response says to browsers and of the key's budget, and how long an address may be."""
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.budgets import SPENDING
 from gateway.errors import error_response
 
 MAX_TARGET_BYTES = 16_384
@@ -16,7 +17,7 @@ SECURITY_HEADERS = [
 
 
 class HeadersMiddleware:
-    """Adds the security headers that a response does not set itself, and refuses an address that is too long."""
+    """Adds what a response does not say itself, security first, and refuses an address that is too long."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -30,10 +31,9 @@ class HeadersMiddleware:
         async def send_hardened(message: Message) -> None:
             if message["type"] == "http.response.start":
                 own = {name for name, _ in message["headers"]}
-                message["headers"] = [
-                    *message["headers"],
-                    *(header for header in SECURITY_HEADERS if header[0] not in own),
-                ]
+                spent = scope[SPENDING].headers() if SPENDING in scope else ()
+                general = (header for header in SECURITY_HEADERS if header[0] not in own)
+                message["headers"] = [*message["headers"], *general, *spent]
             await send(message)
 
         if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > MAX_TARGET_BYTES:

@@ -11,7 +11,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from gateway.admission import Admission
 from gateway.auth import Authenticator
+from gateway.budgets import Budgets
 from gateway.errors import MASKED, error_response
 from gateway.negotiation import preferred
 from gateway.timeouts import Timeouts
@@ -45,13 +47,21 @@ class LeakEndpoint:
     """Answers with one leak and its connections."""
 
     def __init__(
-        self, authenticator: Authenticator, executor: Executor, timeouts: Timeouts, cursor_secret: bytes
+        self,
+        authenticator: Authenticator,
+        executor: Executor,
+        timeouts: Timeouts,
+        cursor_secret: bytes,
+        budgets: Budgets,
+        admission: Admission,
     ) -> None:
         self._authenticator = authenticator
         self._executor = executor
         self._operation = executor.stored(OPERATION)
         self._timeouts = timeouts
         self._cursor_secret = cursor_secret
+        self._budgets = budgets
+        self._admission = admission
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request: as ASGI, so that nothing stands between the router and this door."""
@@ -66,10 +76,16 @@ class LeakEndpoint:
         caller.require(KeyScope.LEAKS_READ)
         domain_ids = _domain_ids(request.query_params.getlist("domain_id"))
         caller.scope(domain_ids, "domain_id")
-        context = OperationRequest(caller, self._timeouts.store(request.receive), self._cursor_secret, WHOLE_LISTS)
         variables = {"id": request.path_params["leak_id"], "domainIds": domain_ids}
-        result = await self._executor.run(self._operation, variables, context)
-        return _response(request, result)
+        # Its cost is the same whatever the leak is connected to, and nothing of it is given back.
+        with (
+            self._budgets.spending(caller.key_id, request.scope) as spending,
+            self._admission.turn(caller.key_id) or await self._admission.wait(caller.key_id),
+        ):
+            store = self._timeouts.store(request.receive)
+            context = OperationRequest(caller, store, self._cursor_secret, WHOLE_LISTS, budget=spending)
+            result = await self._executor.run(self._operation, variables, context)
+            return _response(request, result)
 
 
 def rest_routes(endpoint: LeakEndpoint) -> list[Route]:

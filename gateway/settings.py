@@ -13,6 +13,8 @@ import platformdirs
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from schema.budget import LARGEST_INT
+
 PREFIX = "LEAKS_"
 MIN_SECRET_CHARACTERS = 32
 
@@ -152,6 +154,17 @@ class Settings:
         1000, _number(1, 10**9), "the most items of a list, or members of an object, in variables"
     )
     max_nodes: int = _setting(100_000, _number(1, 10**9), "the most nodes that an operation can return")
+    max_cost: int = _setting(200_000, _number(1, 10**9), "the most points that an operation can cost")
+    rate_limit: int = _setting(
+        600_000, _number(0, LARGEST_INT), "the points that a key may spend in a minute; 0 sets no limit"
+    )
+    max_concurrency: int = _setting(
+        256, _number(1, 10_000), "the most requests that a process takes in at once, running and waiting"
+    )
+    max_concurrency_per_key: int = _setting(64, _number(1, 10_000), "the most of them that may be one key's")
+    queue_milliseconds: int = _setting(
+        30, _number(0, 60_000), "how long a request beyond these waits for its turn, before it is refused"
+    )
     max_failed_keys: int = _setting(
         20, _number(0, 10**6), "the most wrong keys a minute from one address; 0 for no end"
     )

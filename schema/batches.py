@@ -14,6 +14,7 @@ from graphql.pyutils import Path
 from strawberry import UNSET
 from strawberry.types import Info
 
+from schema.budget import Budget, Unlimited
 from schema.loaders import Loaders
 from schema.pages import PageLimits
 from schema.scope import Caller, Scope
@@ -62,6 +63,7 @@ class Request:
 
     Attributes:
         levels: What each level of reads cost, added as they are made; None where nobody wants to know.
+        budget: What the operation's cost is taken from.
     """
 
     caller: Caller
@@ -69,6 +71,7 @@ class Request:
     cursor_secret: bytes
     page_limits: PageLimits = field(default_factory=PageLimits)
     levels: list[Level] | None = None
+    budget: Budget = field(default_factory=Unlimited)
     branches: dict[str | int, Branch] = field(default_factory=dict)
     loaders: Loaders = field(default_factory=Loaders)
 
@@ -107,13 +110,20 @@ BatchResolver: TypeAlias = Callable[..., Batch]
 """Takes the parents, a `Call`, and the field's arguments by name."""
 
 
-def edge(resolve: BatchResolver, *, needs: tuple[str, ...] = ("id",), same: bool = False) -> Any:
+def edge(
+    resolve: BatchResolver,
+    *,
+    needs: tuple[str, ...] = ("id",),
+    same: bool = False,
+    directives: Sequence[object] = (),
+) -> Any:
     """A field that is resolved by batch; its arguments are those of the resolver behind the first two.
 
     Args:
         resolve: The batch resolver; what it raises hangs on its arguments alone.
         needs: The columns of the parents that it reads.
         same: Whether each value is the parent itself, published as another type.
+        directives: What is published of its cost.
     """
 
     async def load(root: Any, info: Info, **arguments: Any) -> Any:
@@ -124,7 +134,10 @@ def edge(resolve: BatchResolver, *, needs: tuple[str, ...] = ("id",), same: bool
     named = [_optional(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)) for parameter in parameters]
     load.__signature__ = inspect.Signature([*own, *named])  # type: ignore[attr-defined]
     return strawberry.field(
-        resolver=load, description=inspect.getdoc(resolve), metadata={BATCH: resolve, NEEDS: needs, SAME: same}
+        resolver=load,
+        description=inspect.getdoc(resolve),
+        metadata={BATCH: resolve, NEEDS: needs, SAME: same},
+        directives=directives,
     )
 
 

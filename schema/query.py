@@ -13,11 +13,13 @@ from schema.scope import canonical_uuid
 from schema.store import Answer, Lookup
 from schema.types.api_key import ApiKey
 from schema.types.connection import Connection
+from schema.types.directives import PAGE, ListSize
 from schema.types.domain import Domain
 from schema.types.leak import Leak
 from schema.types.leak_filter import NEWEST_FIRST, LeakFilter, LeakOrder, stored_filter, stored_order
 from schema.types.node import Node
 from schema.types.organization import Organization
+from schema.types.rate_limit import RateLimit
 
 MAX_NODES = 100
 _STORED = (Kind.LEAK, *CONNECTED)
@@ -120,14 +122,20 @@ def _domain(_parents: Sequence[None], call: Call, id: strawberry.ID) -> Batch:  
     return at_hand([found])
 
 
+def _rate_limit(_parents: Sequence[None], call: Call) -> Batch:
+    """What this request costs and what is left of the key's budget."""
+    return at_hand([call.request.budget.rate_limit])
+
+
 @strawberry.type(description="Where a query may start.")
 class Query:
     """Where a query may start."""
 
     node: Node | None = edge(_node)
-    nodes: list[Node | None] = edge(_nodes)
+    nodes: list[Node | None] = edge(_nodes, directives=[ListSize(assumed_size=MAX_NODES)])
     organization: Organization = edge(_organization)
     viewer: ApiKey = edge(_viewer)
     leak: Leak | None = edge(_leak)
-    leaks: Connection[Leak] = edge(_leaks)
+    leaks: Connection[Leak] = edge(_leaks, directives=[PAGE])
     domain: Domain | None = edge(_domain)
+    rate_limit: RateLimit = edge(_rate_limit)

@@ -11,6 +11,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Double,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
@@ -94,6 +95,16 @@ key_domains = Table(
     Column("domain_number", ForeignKey("domains.number"), primary_key=True),
     sqlite_with_rowid=False,
 )
+
+budgets = Table(
+    "budgets",
+    metadata,
+    Column("key_id", ForeignKey("keys.id", ondelete="CASCADE"), primary_key=True),
+    Column("level", Double, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""The points that a key has spent, as they were at a time (milliseconds since 1970) from which they drain."""
 
 leaks = Table(
     "leaks",

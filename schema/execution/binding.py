@@ -64,8 +64,8 @@ _STAND_INS: Mapping[str, Any] = {
     "User": User("", "", IdentityType.EMAIL),
     "Endpoint": Endpoint("", "", None),
 }
-_AT_HAND = {"Organization", "Domain"}
-"""The types whose records come with the caller, and are not read."""
+_AT_HAND = {"Organization", "Domain", "RateLimit"}
+"""The types whose records come with the caller or the request, and are not read."""
 
 _EMPTY: Page[Any] = Page((), has_more=False)
 

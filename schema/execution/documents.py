@@ -24,8 +24,10 @@ from graphql.validation import (
     specified_rules,
 )
 
+from schema.budget import Cost
 from schema.errors import Code
 from schema.execution.coercion import Coercion
+from schema.execution.cost import weighted_inputs
 from schema.execution.limits import Limits, check_merging, check_shape
 from schema.execution.plan import Plan
 from schema.execution.planning import Declined
@@ -52,8 +54,8 @@ class PreparedOperation:
         coercion: What coerces its variables.
         steering: The variables that `@include` and `@skip` hang on.
         plans: Its plans, by the values of its steering variables.
-        sizing: The variables that the number of nodes hangs on.
-        nodes: How many nodes it can return, by the sizes that these give.
+        sizing: The variables that the cost hangs on.
+        costs: What it can cost, by the sizes that these give.
     """
 
     document: DocumentNode
@@ -64,7 +66,7 @@ class PreparedOperation:
     steering: tuple[str, ...]
     sizing: tuple[str, ...]
     plans: Kept[Any, Plan | Declined] = field(default_factory=lambda: Kept(_PLANS_KEPT))
-    nodes: Kept[Any, int] = field(default_factory=lambda: Kept(_PLANS_KEPT))
+    costs: Kept[Any, Cost] = field(default_factory=lambda: Kept(_PLANS_KEPT))
 
     @property
     def is_query(self) -> bool:
@@ -108,6 +110,7 @@ class Documents:
         self._schema = schema
         self._limits = limits
         self._rules = _RULES if introspection else (*_RULES, NoSchemaIntrospectionCustomRule)
+        self._weighted = weighted_inputs(schema)
         self._documents: Kept[bytes, Document] = Kept(_CHARACTERS_KEPT, lambda document: document.characters)
 
     def get(self, text: str) -> Document:
@@ -141,7 +144,7 @@ class Documents:
                     self._limits,
                     Coercion(self._schema, operation),
                     steering_variables(operation, fragments),
-                    sizing_variables(operation, fragments),
+                    sizing_variables(operation, fragments, self._weighted),
                 )
                 for name, operation in operations.items()
             },

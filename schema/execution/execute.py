@@ -11,11 +11,13 @@ from graphql import ExecutionResult, GraphQLError, GraphQLSchema, execute
 from graphql.execution.values import VariableValues
 
 from schema.batches import Request
+from schema.budget import Cost
 from schema.build import build_schema
 from schema.errors import GatewayError, TimedOut, Unavailable
 from schema.execution.binding import bind
+from schema.execution.cost import cost_of
 from schema.execution.documents import Documents, PreparedOperation
-from schema.execution.limits import UNLIMITED, Limits, check_nodes, check_variables, count_nodes
+from schema.execution.limits import UNLIMITED, Limits, check_cost, check_variables
 from schema.execution.plan import Plan
 from schema.execution.planning import Declined, Planner
 from schema.execution.running import run
@@ -80,6 +82,7 @@ class Executor:
         Raises:
             RequestError: it is refused before it runs.
             OperationTooCostly: it is over a limit.
+            RateLimited: the caller's budget has not so much left.
             NotAQuery: it is none, and only queries are taken.
             Unavailable: the store does not answer just now.
             TimedOut: it was stopped.
@@ -103,10 +106,13 @@ class Executor:
         Raises:
             RequestError: one of the values does not fit.
             OperationTooCostly: it is over a limit.
+            RateLimited: the caller's budget has not so much left.
             Unavailable: the store does not answer just now.
         """
         variables = prepared.coercion.coerce(values)
-        check_nodes(self._nodes(prepared, variables, request), prepared.limits)
+        cost = self._cost(prepared, variables, request)
+        check_cost(cost, prepared.limits)
+        request.budget.take(cost)
         try:
             bound = bind(self._plan(prepared, variables), request, variables)
         except (Declined, GatewayError):
@@ -117,13 +123,13 @@ class Executor:
         self.counts["planned"] += 1
         return Result(await request.run(run(bound)), (), is_planned=True)
 
-    def _nodes(self, prepared: PreparedOperation, variables: VariableValues, request: Request) -> int:
+    def _cost(self, prepared: PreparedOperation, variables: VariableValues, request: Request) -> Cost:
         values, limits = variables.coerced, request.page_limits
 
-        def count() -> int:
-            return count_nodes(self._schema, prepared.node, prepared.fragments, values, limits)
+        def measure() -> Cost:
+            return cost_of(self._schema, prepared.node, prepared.fragments, values, limits)
 
-        return prepared.nodes.get((limits, *[size_of(values.get(name)) for name in prepared.sizing]), count)
+        return prepared.costs.get((limits, *[size_of(values.get(name)) for name in prepared.sizing]), measure)
 
     def _plan(self, prepared: PreparedOperation, variables: VariableValues) -> Plan:
         if self._planner is None:

@@ -1,4 +1,4 @@
-"""What an operation may be at most, measured in one walk in which every fragment is walked once."""
+"""What an operation may be at most; its shape is measured in one walk in which every fragment is walked once."""
 
 import sys
 from collections import Counter
@@ -10,26 +10,13 @@ from graphql import (
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
-    GraphQLInterfaceType,
-    GraphQLList,
-    GraphQLNamedType,
-    GraphQLObjectType,
-    GraphQLOutputType,
-    GraphQLSchema,
     InlineFragmentNode,
-    IntValueNode,
-    ListValueNode,
     OperationDefinitionNode,
     SelectionSetNode,
-    ValueNode,
-    VariableNode,
-    get_named_type,
-    get_nullable_type,
-    is_composite_type,
 )
 
+from schema.budget import Cost
 from schema.errors import OperationTooCostly
-from schema.pages import PageLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +32,7 @@ class Limits:
         repeats: Selections that are merged into one: the same response key, or spreads, at one place.
         root_fields: Fields where an operation starts, by response key.
         nodes: Nodes that an operation can return, by the sizes of its pages.
+        points: What an operation can cost, by the weights of the schema.
         variable_depth: Lists and objects inside each other, in the variables.
         variable_length: Items of a list, or members of an object, in the variables.
     """
@@ -57,6 +45,7 @@ class Limits:
     repeats: int = 50
     root_fields: int = 30
     nodes: int = 100_000
+    points: int = 200_000
     variable_depth: int = 8
     variable_length: int = 1000
 
@@ -121,25 +110,14 @@ def _check_nested(value: Any, depth: int, limits: Limits) -> None:
             _check_nested(inner, depth + 1, limits)
 
 
-def count_nodes(
-    schema: GraphQLSchema,
-    operation: OperationDefinitionNode,
-    fragments: Mapping[str, FragmentDefinitionNode],
-    variables: Mapping[str, Any],
-    pages: PageLimits,
-) -> int:
-    """The nodes that a valid operation can return."""
-    root = schema.get_root_type(operation.operation)
-    return _NodeWalk(schema, fragments, variables, pages).count(operation.selection_set, root, 1)
-
-
-def check_nodes(nodes: int, limits: Limits) -> None:
-    """Refuse an operation that can return too many nodes.
+def check_cost(cost: Cost, limits: Limits) -> None:
+    """Refuse an operation that can return too many nodes, or cost too much.
 
     Raises:
-        OperationTooCostly: it can; the message says how many and how many would be taken.
+        OperationTooCostly: it can; the message says how much and how much would be taken.
     """
-    _check("nodes", nodes, limits.nodes)
+    _check("nodes", cost.nodes, limits.nodes)
+    _check("points", cost.points, limits.points)
 
 
 _WORDS = {
@@ -153,6 +131,7 @@ _WORDS = {
     "variables": "The variables are {found} lists and objects deep; at most {ceiling} are taken.",
     "items": "A list or an object in the variables has {found} items; at most {ceiling} are taken.",
     "nodes": "The operation can return {found} nodes; at most {ceiling} are taken. Ask for smaller pages.",
+    "points": "The operation can cost {found} points; at most {ceiling} are taken. Ask for smaller pages.",
 }
 
 
@@ -242,89 +221,3 @@ def _count_merged(
             case FragmentSpreadNode():
                 counts[place + _SPREADS] += 1
                 _count_merged(fragments[selection.name.value].selection_set, place, fragments, counts)
-
-
-class _NodeWalk:
-    """Counts nodes: what stands below a list counts as often as the list can be long."""
-
-    def __init__(
-        self,
-        schema: GraphQLSchema,
-        fragments: Mapping[str, FragmentDefinitionNode],
-        variables: Mapping[str, Any],
-        pages: PageLimits,
-    ) -> None:
-        self._schema = schema
-        self._fragments = fragments
-        self._variables = variables
-        self._pages = pages
-        self._counted: dict[tuple[str, int], int] = {}
-
-    def count(self, selection_set: SelectionSetNode | None, parent: GraphQLNamedType | None, page: int) -> int:
-        """The nodes below one object of the parent's type; `page` is its size where it is a connection."""
-        selections = selection_set.selections if selection_set else ()
-        return sum(self._count_selection(selection, parent, page) for selection in selections)
-
-    def _count_selection(self, selection: Any, parent: GraphQLNamedType | None, page: int) -> int:
-        match selection:
-            case FieldNode():
-                return self._count_field(selection, parent, page)
-            case InlineFragmentNode():
-                condition = selection.type_condition
-                type_ = self._schema.get_type(condition.name.value) if condition else parent
-                return self.count(selection.selection_set, type_, page)
-            case FragmentSpreadNode():
-                return self._count_fragment(selection.name.value, page)
-        raise AssertionError(selection)
-
-    def _count_fragment(self, name: str, page: int) -> int:
-        key = name, page
-        if key not in self._counted:
-            fragment = self._fragments[name]
-            type_ = self._schema.get_type(fragment.type_condition.name.value)
-            self._counted[key] = self.count(fragment.selection_set, type_, page)
-        return self._counted[key]
-
-    def _count_field(self, node: FieldNode, parent: GraphQLNamedType | None, page: int) -> int:
-        field = (
-            parent.fields.get(node.name.value)
-            if isinstance(parent, (GraphQLObjectType, GraphQLInterfaceType))
-            else None
-        )
-        if field is None or not is_composite_type(type_ := get_named_type(field.type)):
-            return 0
-        times = self._length(node, page) if _is_list(field.type) else 1
-        below = self.count(node.selection_set, type_, self._page_size(node))
-        return times * (_is_node(type_) + below)
-
-    def _length(self, node: FieldNode, page: int) -> int:
-        """How long a list can be: as its ids, or as the page it is part of."""
-        for argument in node.arguments or ():
-            if argument.name.value == "ids":
-                return self._list_length(argument.value)
-        return page
-
-    def _list_length(self, value: ValueNode) -> int:
-        if isinstance(value, VariableNode):
-            given = self._variables.get(value.name.value)
-            return len(given) if isinstance(given, list) else 1
-        return len(value.values) if isinstance(value, ListValueNode) else 1
-
-    def _page_size(self, node: FieldNode) -> int:
-        sizes = [self._integer(a.value) for a in node.arguments or () if a.name.value in {"first", "last"}]
-        asked = next((size for size in sizes if size is not None), self._pages.default)
-        bounds = [size for size in (asked, self._pages.maximum) if size is not None]
-        return max(0, min(bounds, default=1))
-
-    def _integer(self, value: ValueNode) -> int | None:
-        if isinstance(value, VariableNode):
-            return self._variables.get(value.name.value)
-        return int(value.value) if isinstance(value, IntValueNode) else None
-
-
-def _is_list(type_: GraphQLOutputType) -> bool:
-    return isinstance(get_nullable_type(type_), GraphQLList)
-
-
-def _is_node(type_: GraphQLNamedType) -> bool:
-    return type_.name == "Node" or any(i.name == "Node" for i in getattr(type_, "interfaces", ()))

@@ -39,6 +39,7 @@ from strawberry.types.arguments import convert_arguments
 from strawberry.types.field import StrawberryField
 
 from schema.batches import BATCH, NEEDS, SAME
+from schema.budget import RateLimit
 from schema.execution.plan import (
     Arguments,
     Cursor,
@@ -62,6 +63,7 @@ from schema.store import Column, Literal
 _DEFINITION = "strawberry-definition"
 _STORED = {Kind.LEAK, Kind.RESOURCE, Kind.USER, Kind.ENDPOINT}
 _KINDS = {record.__name__: kind for kind, record in RECORDS.items()}
+_RECORDS: Mapping[str, type] = {record.__name__: record for record in (*RECORDS.values(), RateLimit)}
 
 
 class Declined(Exception):
@@ -218,7 +220,7 @@ class _Planning:
         if target.name.endswith("Connection"):
             return self._list(_object_type(target), nodes)
         types = self._schema.get_possible_types(target) if isinstance(target, GraphQLInterfaceType) else [target]
-        if any(type_.name not in _KINDS for type_ in types):
+        if any(type_.name not in _RECORDS for type_ in types):
             raise Declined
         plans = {type_.name: self._object(_object_type(type_), nodes) for type_ in types}
         return ObjectsPlan(plans, isinstance(get_nullable_type(field.type), GraphQLList))
@@ -322,7 +324,7 @@ def _leaf(type_: GraphQLObjectType, field: GraphQLField, definition: StrawberryF
     """A column of the record, or what is the same for all records of a type."""
     if not is_leaf_type(get_nullable_type(field.type)):
         raise Declined
-    record = RECORDS[_KINDS[type_.name]]
+    record = _RECORDS[type_.name]
     constant = record.__dict__.get(definition.python_name)
     if isinstance(constant, str):
         return Literal(constant)

@@ -110,7 +110,7 @@ def _objects(bound: BoundObjects, values: Sequence[Any]) -> Program[list[Any]]:
 def _typed(bound: BoundObjects, value: Any) -> tuple[str, Row] | None:
     if value is None or isinstance(value, tuple):
         return value
-    name = _TYPE_NAMES[value.kind]
+    name = type(value).__name__
     return name, row_of(value, bound.by_type[name].select)
 
 

@@ -4,12 +4,14 @@ Most variables are scalars of GraphQL's own and fit as they come. Those are take
 the way of graphql-core, which coerces it or tells what is wrong.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from graphql import (
+    ArgumentNode,
     FieldNode,
     FragmentDefinitionNode,
+    ObjectFieldNode,
     OperationDefinitionNode,
     SelectionSetNode,
     VariableNode,
@@ -53,23 +55,47 @@ def _find_steering(selection_set: SelectionSetNode | None, found: set[str]) -> N
 
 
 def sizing_variables(
-    operation: OperationDefinitionNode, fragments: Mapping[str, FragmentDefinitionNode]
+    operation: OperationDefinitionNode,
+    fragments: Mapping[str, FragmentDefinitionNode],
+    weighted: Collection[str] = (),
 ) -> tuple[str, ...]:
-    """The variables that the number of nodes hangs on: with their values, or their lengths, it is known."""
+    """The variables that the cost hangs on: with what `size_of` makes of their values, it is known.
+
+    Args:
+        operation: The operation.
+        fragments: The fragments of its document.
+        weighted: The names of arguments, and of fields of inputs, that weigh something where they are given.
+    """
     found: set[str] = set()
     for definition in (operation, *fragments.values()):
-        _find_sizing(definition.selection_set, found)
+        _find_sizing(definition.selection_set, _SIZES.union(weighted), found)
     return tuple(sorted(found))
 
 
 def size_of(value: Any) -> Any:
-    """What of a variable's value the number of nodes hangs on."""
-    return len(value) if isinstance(value, list) else value
+    """What of a variable's value the cost hangs on: a number, a length, or what is given at all."""
+    match value:
+        case list():
+            return len(value)
+        case dict():
+            return tuple(sorted(name for name, inner in value.items() if inner is not None))
+        case str():
+            return True
+    return value
 
 
-def _find_sizing(selection_set: SelectionSetNode | None, found: set[str]) -> None:
+def _find_sizing(selection_set: SelectionSetNode | None, names: Collection[str], found: set[str]) -> None:
     for selection in selection_set.selections if selection_set else ():
         for argument in getattr(selection, "arguments", None) or ():
-            if argument.name.value in _SIZES and isinstance(argument.value, VariableNode):
-                found.add(argument.value.name.value)
-        _find_sizing(getattr(selection, "selection_set", None), found)
+            _find_sizes(argument, names, found)
+        _find_sizing(getattr(selection, "selection_set", None), names, found)
+
+
+def _find_sizes(given: ArgumentNode | ObjectFieldNode, names: Collection[str], found: set[str]) -> None:
+    """The variables in an argument, or in a field of an input, by whose name the cost is known."""
+    if given.name.value not in names:
+        return
+    if isinstance(given.value, VariableNode):
+        found.add(given.value.name.value)
+    for field in getattr(given.value, "fields", None) or ():
+        _find_sizes(field, names, found)

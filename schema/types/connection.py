@@ -6,11 +6,12 @@ import strawberry
 
 from schema.batches import edge
 from schema.listings import total_counts
+from schema.types.directives import COUNTED, FREE
 
 NodeType = TypeVar("NodeType")
 
 
-@strawberry.type(description="What lies around a page. Cursors are null on an empty page.")
+@strawberry.type(description="What lies around a page. Cursors are null on an empty page.", directives=[FREE])
 class PageInfo:
     """What lies around a page."""
 
@@ -20,7 +21,7 @@ class PageInfo:
     end_cursor: str | None
 
 
-@strawberry.type(description="A node at its place in a list.")
+@strawberry.type(description="A node at its place in a list.", directives=[FREE])
 class Edge(Generic[NodeType]):
     """A node at its place in a list."""
 
@@ -35,4 +36,4 @@ class Connection(Generic[NodeType]):
     edges: list[Edge[NodeType]]
     nodes: list[NodeType]
     page_info: PageInfo
-    total_count: int = edge(total_counts)
+    total_count: int = edge(total_counts, directives=[COUNTED])

@@ -11,6 +11,7 @@ from schema.listings import Wanted, list_pages
 from schema.pages import Order
 from schema.records import Kind
 from schema.types.connection import Connection
+from schema.types.directives import FREE, PAGE
 from schema.types.endpoint import Endpoint
 from schema.types.resource import Resource
 from schema.types.user import User
@@ -29,10 +30,10 @@ def _connected(kind: Kind, order: Order, description: str) -> Any:
         return list_pages(call, Wanted(first, after, last, before), order, kind, Kind.LEAK, ids)
 
     connected.__doc__ = description
-    return edge(connected)
+    return edge(connected, directives=[PAGE])
 
 
-@strawberry.type(description="What a leak is connected to. Ties go by id.")
+@strawberry.type(description="What a leak is connected to. Ties go by id.", directives=[FREE])
 class Connections:
     """What a leak is connected to; it is made from the leak itself."""
 

@@ -7,6 +7,7 @@ import strawberry
 from schema import records
 from schema.batches import edge
 from schema.types.connection import Connection
+from schema.types.directives import PAGE
 from schema.types.leak_list import leaks_of
 from schema.types.node import Node
 from schema.types.scalars import DateTime
@@ -22,7 +23,7 @@ class Domain(Node):
     name: str
     archived_at: DateTime | None
     leaks: Connection[Annotated["Leak", strawberry.lazy("schema.types.leak")]] = edge(
-        leaks_of(records.Kind.DOMAIN), needs=("number",)
+        leaks_of(records.Kind.DOMAIN), needs=("number",), directives=[PAGE]
     )
 
     @classmethod

@@ -7,6 +7,7 @@ import strawberry
 from schema import records
 from schema.batches import edge
 from schema.types.connection import Connection
+from schema.types.directives import PAGE
 from schema.types.leak_list import leaks_of
 from schema.types.node import Node
 from schema.types.scalars import DateTime
@@ -21,7 +22,9 @@ class Endpoint(Node):
 
     filename: str
     date: DateTime | None
-    leaks: Connection[Annotated["Leak", strawberry.lazy("schema.types.leak")]] = edge(leaks_of(records.Kind.ENDPOINT))
+    leaks: Connection[Annotated["Leak", strawberry.lazy("schema.types.leak")]] = edge(
+        leaks_of(records.Kind.ENDPOINT), directives=[PAGE]
+    )
 
     @classmethod
     def is_type_of(cls, record: Any, _info: Any) -> bool:

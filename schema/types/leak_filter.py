@@ -8,6 +8,7 @@ from strawberry import UNSET
 from schema.errors import BadUserInput
 from schema.pages import Order
 from schema.store import Filter
+from schema.types.directives import SEARCHED
 from schema.types.scalars import DateTime, LeakOrderField, LeakStatus, OrderDirection, RiskLevelName
 
 T = TypeVar("T")
@@ -45,7 +46,9 @@ class LeakFilter:
     resource: str | None = strawberry.field(default=UNSET, description="Leaks connected to exactly this resource.")
     identity: str | None = strawberry.field(default=UNSET, description="Leaks connected to exactly this user.")
     filename: str | None = strawberry.field(default=UNSET, description="Leaks connected to exactly this endpoint.")
-    url_contains: str | None = strawberry.field(default=UNSET, description="Substring; case-insensitive in ASCII.")
+    url_contains: str | None = strawberry.field(
+        default=UNSET, description="Substring; case-insensitive in ASCII.", directives=[SEARCHED]
+    )
 
 
 @strawberry.input(description="An order of leaks. Ties go by id, so every order is total.")

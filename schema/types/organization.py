@@ -10,6 +10,7 @@ from schema.batches import Batch, Call, edge
 from schema.listings import Wanted, list_at_hand
 from schema.pages import Order
 from schema.types.connection import Connection
+from schema.types.directives import PAGE
 from schema.types.domain import Domain
 from schema.types.node import Node
 
@@ -33,7 +34,7 @@ class Organization(Node):
     """Whose records these are."""
 
     name: str
-    domains: Connection[Domain] = edge(_domains)
+    domains: Connection[Domain] = edge(_domains, directives=[PAGE])
 
     @classmethod
     def is_type_of(cls, record: Any, _info: Any) -> bool:

@@ -7,6 +7,7 @@ import strawberry
 from schema import records
 from schema.batches import edge
 from schema.types.connection import Connection
+from schema.types.directives import PAGE
 from schema.types.leak_list import leaks_of
 from schema.types.node import Node
 from schema.types.scalars import ResourceType
@@ -21,7 +22,9 @@ class Resource(Node):
 
     resource: str
     type: ResourceType
-    leaks: Connection[Annotated["Leak", strawberry.lazy("schema.types.leak")]] = edge(leaks_of(records.Kind.RESOURCE))
+    leaks: Connection[Annotated["Leak", strawberry.lazy("schema.types.leak")]] = edge(
+        leaks_of(records.Kind.RESOURCE), directives=[PAGE]
+    )
 
     @classmethod
     def is_type_of(cls, record: Any, _info: Any) -> bool:

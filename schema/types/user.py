@@ -7,6 +7,7 @@ import strawberry
 from schema import records
 from schema.batches import edge
 from schema.types.connection import Connection
+from schema.types.directives import PAGE
 from schema.types.leak_list import leaks_of
 from schema.types.node import Node
 from schema.types.scalars import IdentityType
@@ -21,7 +22,9 @@ class User(Node):
 
     identity: str
     identity_type: IdentityType
-    leaks: Connection[Annotated["Leak", strawberry.lazy("schema.types.leak")]] = edge(leaks_of(records.Kind.USER))
+    leaks: Connection[Annotated["Leak", strawberry.lazy("schema.types.leak")]] = edge(
+        leaks_of(records.Kind.USER), directives=[PAGE]
+    )
 
     @classmethod
     def is_type_of(cls, record: Any, _info: Any) -> bool:

@@ -22,7 +22,7 @@ from schema.build import SDL_FILE, sdl
 
 NOT_YET_BUILT = {
     "DomainCount", "EndpointCount", "Leak.history", "Leak.samePassword", "LeakEvent", "LeakEventKind", "LeakFilter.search",
-    "LeakStatistics", "LeakTimeField", "Mutation", "Query.leakStatistics", "Query.rateLimit", "RateLimit", "ResourceCount",
+    "LeakStatistics", "LeakTimeField", "Mutation", "Query.leakStatistics", "ResourceCount",
     "RiskLevelNameCount", "StatusChange", "StatusChangeConnection", "StatusChangeEdge", "StatusCount", "Subscription",
     "TimeInterval", "TimelineBucket", "UpdateLeakStatusInput", "UpdateLeakStatusPayload", "UserCount",
 }  # fmt: skip

@@ -25,7 +25,7 @@ from tests.records import World
 from tests.schema.execution.generator import Generator, Made, all_parts
 
 SECRET = b"plainly-fake-cursor-secret"
-WIDE = Limits(tokens=10**5, depth=100, aliases=10**4, nodes=10**7)
+WIDE = Limits(tokens=10**5, depth=100, aliases=10**4, nodes=10**7, points=10**7)
 OPERATIONS = {"sqlite": 1000, "postgresql": 150}
 
 

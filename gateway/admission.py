@@ -1,0 +1,152 @@
+"""Whose turn it is: how many requests are taken in, and that no key takes the others' turns.
+
+A few requests run abreast, as many as keep the process busy, and a key has no more of these turns than its share among
+the keys that are here. Whoever comes then waits, and the next turn goes to the key that has the fewest. Beyond the
+limits a request waits only briefly, and is then told to come again.
+"""
+
+import asyncio
+from collections import deque
+from types import TracebackType
+
+from schema.errors import Unavailable
+
+ABREAST = 16
+
+
+class Turns:
+    """The turns of one key: a context in which one of its requests runs, once that has its turn.
+
+    Attributes:
+        key_id: Whose they are.
+        running: How many it has.
+        waiting: Who waits for one.
+    """
+
+    __slots__ = ("_admission", "key_id", "running", "waiting")
+
+    def __init__(self, admission: "Admission", key_id: str) -> None:
+        self._admission = admission
+        self.key_id = key_id
+        self.running = 0
+        self.waiting: deque[asyncio.Future[bool]] = deque()
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._admission.leave(self)
+
+
+class Admission:
+    """Lets requests in: `with admission.turn(key_id) or await admission.wait(key_id)`.
+
+    Args:
+        most: How many a process takes in, running and waiting together.
+        most_a_key: How many of them may be one key's.
+        wait_seconds: How long a request beyond these waits all the same.
+        abreast: How many run at a time.
+    """
+
+    def __init__(self, most: int, most_a_key: int, wait_seconds: float, abreast: int = ABREAST) -> None:
+        self._most = most
+        self._most_a_key = most_a_key
+        self._wait_seconds = wait_seconds
+        self._abreast = min(abreast, most)
+        self._running = 0
+        self._waiting = 0
+        self._keys: dict[str, Turns] = {}
+        """By id; where there is a queue, in the order in which their last turns ended."""
+
+    def turn(self, key_id: str) -> Turns | None:
+        """A turn that is a key's from now on, where one is free."""
+        key = self._key(key_id)
+        if self._running < self._abreast and not self._waiting and key.running < self._share:
+            self._running += 1
+            key.running += 1
+            return key
+        return None
+
+    async def wait(self, key_id: str) -> Turns:
+        """A turn of a key, once it is the key's.
+
+        Raises:
+            Unavailable: none comes free in time.
+        """
+        key = self._key(key_id)
+        turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        timer = None if self._has_room(key) else turn.get_loop().call_later(self._wait_seconds, _give_up, turn)
+        key.waiting.append(turn)
+        self._waiting += 1
+        self._give_turns()
+        try:
+            has_turn = await turn
+        except asyncio.CancelledError:
+            self._abandon(key, turn)
+            raise
+        finally:
+            if timer is not None:
+                timer.cancel()
+        if not has_turn:
+            self._abandon(key, turn)
+            raise Unavailable("The gateway is busy. Try again shortly.")
+        return key
+
+    def leave(self, key: Turns) -> None:
+        """Give a turn back."""
+        self._running -= 1
+        key.running -= 1
+        if self._waiting:
+            self._keys[key.key_id] = self._keys.pop(key.key_id)
+        self._forget(key)
+        if self._waiting:
+            self._give_turns()
+
+    def _key(self, key_id: str) -> Turns:
+        key = self._keys.get(key_id)
+        if key is None:
+            key = self._keys[key_id] = Turns(self, key_id)
+        return key
+
+    @property
+    def _share(self) -> int:
+        """How many turns a key may have at a time: an equal share among those that are here."""
+        return min(self._most_a_key, max(1, self._abreast // len(self._keys)))
+
+    def _has_room(self, key: Turns) -> bool:
+        return self._running + self._waiting < self._most and key.running + len(key.waiting) < self._most_a_key
+
+    def _give_turns(self) -> None:
+        while self._running < self._abreast and (key := self._next()) is not None:
+            turn = key.waiting.popleft()
+            self._waiting -= 1
+            if not turn.done():
+                self._running += 1
+                key.running += 1
+                turn.set_result(True)
+
+    def _next(self) -> Turns | None:
+        """The key whose turn it is: one that has the fewest, and of such the one whose last ended first."""
+        share = self._share
+        able = (key for key in self._keys.values() if key.waiting and key.running < share)
+        return min(able, key=lambda key: key.running, default=None)
+
+    def _abandon(self, key: Turns, turn: "asyncio.Future[bool]") -> None:
+        """Whoever goes without his turn passes it on; or leaves the queue, unless it has passed over him already."""
+        if turn.done() and not turn.cancelled() and turn.result():
+            self.leave(key)
+            return
+        if turn in key.waiting:
+            key.waiting.remove(turn)
+            self._waiting -= 1
+        self._forget(key)
+
+    def _forget(self, key: Turns) -> None:
+        if not key.running and not key.waiting and self._keys.get(key.key_id) is key:
+            del self._keys[key.key_id]
+
+
+def _give_up(turn: "asyncio.Future[bool]") -> None:
+    if not turn.done():
+        turn.set_result(False)

@@ -1,0 +1,192 @@
+"""What an operation can cost, worked out before anything is read: one walk, in which every fragment is walked once.
+
+The weights are those that the schema publishes as `@cost`; what stands below a list counts as often as the list can be
+long. What `@include` and `@skip` leave out counts all the same.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from graphql import (
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLField,
+    GraphQLInputObjectType,
+    GraphQLInputType,
+    GraphQLInterfaceType,
+    GraphQLList,
+    GraphQLNamedType,
+    GraphQLObjectType,
+    GraphQLOutputType,
+    GraphQLSchema,
+    InlineFragmentNode,
+    IntValueNode,
+    ListValueNode,
+    NullValueNode,
+    OperationDefinitionNode,
+    SelectionSetNode,
+    ValueNode,
+    VariableNode,
+    get_named_type,
+    get_nullable_type,
+    is_composite_type,
+)
+
+from schema.budget import Cost
+from schema.pages import PageLimits
+from schema.types.directives import Cost as CostDirective
+from schema.types.directives import find_directive
+
+OPERATION = Cost(work=1)
+"""Of every operation, whatever it asks."""
+
+INTROSPECTION = Cost(work=100)
+"""Of `__schema` and `__type`: they read nothing, but answer at length."""
+
+_NOTHING = Cost()
+_DEFINITION = "strawberry-definition"
+
+
+def cost_of(
+    schema: GraphQLSchema,
+    operation: OperationDefinitionNode,
+    fragments: Mapping[str, FragmentDefinitionNode],
+    variables: Mapping[str, Any],
+    pages: PageLimits,
+) -> Cost:
+    """The most that a valid operation can cost."""
+    root = schema.get_root_type(operation.operation)
+    return OPERATION.plus(_Walk(schema, fragments, variables, pages).measure(operation.selection_set, root, 1))
+
+
+def weighted_inputs(schema: GraphQLSchema) -> frozenset[str]:
+    """The names of input fields that weigh something, and of the arguments that can hold one."""
+    types = [type_ for type_ in schema.type_map.values() if isinstance(type_, GraphQLInputObjectType)]
+    weighed = {name for type_ in types for name, field in type_.fields.items() if _weight(field, 0)}
+    holders = {type_.name for type_ in types if weighed.intersection(type_.fields)}
+    fields = (field for type_ in schema.type_map.values() for field in getattr(type_, "fields", {}).values())
+    arguments = (item for field in fields for item in getattr(field, "args", {}).items())
+    return frozenset(weighed | {name for name, argument in arguments if get_named_type(argument.type).name in holders})
+
+
+class _Walk:
+    def __init__(
+        self,
+        schema: GraphQLSchema,
+        fragments: Mapping[str, FragmentDefinitionNode],
+        variables: Mapping[str, Any],
+        pages: PageLimits,
+    ) -> None:
+        self._schema = schema
+        self._fragments = fragments
+        self._variables = variables
+        self._pages = pages
+        self._measured: dict[tuple[str, int], Cost] = {}
+
+    def measure(self, selection_set: SelectionSetNode | None, parent: GraphQLNamedType | None, page: int) -> Cost:
+        """The cost below one object of the parent's type; `page` is its size where it is a connection."""
+        cost = _NOTHING
+        for selection in selection_set.selections if selection_set else ():
+            cost = cost.plus(self._selection(selection, parent, page))
+        return cost
+
+    def _selection(self, selection: Any, parent: GraphQLNamedType | None, page: int) -> Cost:
+        match selection:
+            case FieldNode():
+                return self._field(selection, parent, page)
+            case InlineFragmentNode():
+                condition = selection.type_condition
+                type_ = self._schema.get_type(condition.name.value) if condition else parent
+                return self.measure(selection.selection_set, type_, page)
+            case FragmentSpreadNode():
+                return self._fragment(selection.name.value, page)
+        raise AssertionError(selection)
+
+    def _fragment(self, name: str, page: int) -> Cost:
+        key = name, page
+        if key not in self._measured:
+            fragment = self._fragments[name]
+            type_ = self._schema.get_type(fragment.type_condition.name.value)
+            self._measured[key] = self.measure(fragment.selection_set, type_, page)
+        return self._measured[key]
+
+    def _field(self, node: FieldNode, parent: GraphQLNamedType | None, page: int) -> Cost:
+        if node.name.value in {"__schema", "__type"}:
+            return INTROSPECTION
+        field = (
+            parent.fields.get(node.name.value)
+            if isinstance(parent, (GraphQLObjectType, GraphQLInterfaceType))
+            else None
+        )
+        if field is None:
+            return _NOTHING
+        work = Cost(work=_weight(field, 0) + self._arguments(node, field))
+        type_ = get_named_type(field.type)
+        return work.plus(self._objects(node, field, type_, page)) if is_composite_type(type_) else work
+
+    def _objects(self, node: FieldNode, field: GraphQLField, type_: GraphQLNamedType, page: int) -> Cost:
+        times = self._length(node, page) if _is_list(field.type) else 1
+        own = Cost(nodes=int(_is_node(type_)), objects=_weight(type_, 1))
+        return own.plus(self.measure(node.selection_set, type_, self._page_size(node))).times(times)
+
+    # --------------------------------------------------------------- arguments
+
+    def _arguments(self, node: FieldNode, field: GraphQLField) -> int:
+        return sum(self._value(a.value, field.args[a.name.value].type) for a in node.arguments or ())
+
+    def _value(self, value: ValueNode, type_: GraphQLInputType) -> int:
+        """What the input fields weigh that a value gives; one that is null is as if left out."""
+        named = get_named_type(type_)
+        if not isinstance(named, GraphQLInputObjectType):
+            return 0
+        if isinstance(value, VariableNode):
+            value_given = self._variables.get(value.name.value) or {}
+            given = {name for name, inner in value_given.items() if inner is not None}
+        else:
+            given = {one.name.value for one in getattr(value, "fields", ()) if not self._is_null(one.value)}
+        return sum(_weight(named.fields[name], 0) for name in given)
+
+    def _is_null(self, value: ValueNode) -> bool:
+        if isinstance(value, VariableNode):
+            return self._variables.get(value.name.value) is None
+        return isinstance(value, NullValueNode)
+
+    def _length(self, node: FieldNode, page: int) -> int:
+        """How long a list can be: as its ids, or as the page it is part of."""
+        for argument in node.arguments or ():
+            if argument.name.value == "ids":
+                return self._list_length(argument.value)
+        return page
+
+    def _list_length(self, value: ValueNode) -> int:
+        if isinstance(value, VariableNode):
+            given = self._variables.get(value.name.value)
+            return len(given) if isinstance(given, list) else 1
+        return len(value.values) if isinstance(value, ListValueNode) else 1
+
+    def _page_size(self, node: FieldNode) -> int:
+        sizes = [self._integer(a.value) for a in node.arguments or () if a.name.value in {"first", "last"}]
+        asked = next((size for size in sizes if size is not None), self._pages.default)
+        bounds = [size for size in (asked, self._pages.maximum) if size is not None]
+        return max(0, min(bounds, default=1))
+
+    def _integer(self, value: ValueNode) -> int | None:
+        if isinstance(value, VariableNode):
+            return self._variables.get(value.name.value)
+        return int(value.value) if isinstance(value, IntValueNode) else None
+
+
+def _weight(defined: Any, default: int) -> int:
+    """What a type, a field or an input field weighs by its directive."""
+    definition = defined.extensions.get(_DEFINITION)
+    directive = find_directive(getattr(definition, "directives", None) or (), CostDirective)
+    return int(directive.weight) if directive is not None else default
+
+
+def _is_list(type_: GraphQLOutputType) -> bool:
+    return isinstance(get_nullable_type(type_), GraphQLList)
+
+
+def _is_node(type_: GraphQLNamedType) -> bool:
+    return type_.name == "Node" or any(i.name == "Node" for i in getattr(type_, "interfaces", ()))
