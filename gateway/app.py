@@ -43,7 +43,12 @@ def create_app(settings: Settings | None = None, *, demo_key: str | None = None)
         demo_key: The key that GraphiQL opens with; for the demo only.
     """
     settings = settings or Settings.from_environment(os.environ)
-    engine = make_engine(settings.database_url, readers=settings.readers, pool_size=settings.pool_size)
+    engine = make_engine(
+        settings.database_url,
+        readers=settings.readers,
+        pool_size=settings.pool_size,
+        serving_role=settings.serving_role,
+    )
     store = SQLStore(engine)
     secrets = settings.secrets
     authenticator = Authenticator(engine, secrets.key)

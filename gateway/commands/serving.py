@@ -64,7 +64,7 @@ def serve(
 
 async def _check(settings: Settings) -> None:
     """Find out now, and not in a worker, what is missing."""
-    async with open_database(settings):
+    async with open_database(settings, serving=True):
         _ = settings.secrets
 
 

@@ -13,6 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.sql.base import Executable
 
+from gateway.storage.bounds import KeyIds
 from gateway.storage.engine import Engine, Rows, fetch
 from gateway.storage.statements import SQLITE, Statement
 from gateway.storage.tables import domains, key_domains, keys, organizations
@@ -55,7 +56,7 @@ class ListedKey:
 
 async def find_key(engine: Engine, key_id: str) -> StoredKey | None:
     """The key with an id, its organization and the domains it may see, in one statement."""
-    (rows,) = await engine.run(fetch(_key_statement(engine.dialect).bind(key_id=key_id)))
+    (rows,) = await engine.run(fetch(_key_statement(engine.dialect).bind(KeyIds((key_id,)), key_id=key_id)))
     return _stored_key(rows[0]) if rows else None
 
 

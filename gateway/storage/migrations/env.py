@@ -7,6 +7,7 @@ from sqlalchemy import Connection, pool
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from gateway.storage.roles import provide
 from gateway.storage.tables import metadata
 
 
@@ -19,6 +20,9 @@ def _run(connection: Connection) -> None:
     )
     with context.begin_transaction():
         context.run_migrations()
+    if connection.dialect.name == "postgresql":
+        provide(connection, context.config.attributes["serving_role"])
+        connection.commit()
 
 
 async def _connect_and_run(url: URL) -> None:
