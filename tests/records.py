@@ -194,7 +194,7 @@ class World:
 
     @property
     def settings(self) -> Settings:
-        return Settings(database_url=serving_url(self.url), secret=SECRET)
+        return Settings(database_url=login_as(self.url, SERVING_LOGIN), secret=SECRET)
 
     def serving(self) -> AbstractAsyncContextManager[Engine]:
         """The database, open as the gateway has it open."""
@@ -228,9 +228,9 @@ class World:
         return Oracle(self, "labs", LABS_LEAKS)
 
 
-def serving_url(url: str) -> str:
-    """The URL for the login that serves, which is not the one that administers."""
-    return url.replace("postgresql://postgres:", f"postgresql://{SERVING_LOGIN}:", 1)
+def login_as(url: str, login: str) -> str:
+    """The URL with a login of PostgreSQL's in place of the superuser that tests administer with."""
+    return url.replace("postgresql://postgres:", f"postgresql://{login}:", 1)
 
 
 async def fill(url: str) -> World:

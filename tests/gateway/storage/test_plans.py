@@ -28,7 +28,7 @@ from schema.scope import Caller, KeyScope
 from schema.store import Counts, Filter, Lookup, Pages, Read
 from tests.conftest import ENGINES, fresh_database
 from tests.operations import CountingEngine
-from tests.records import UNKNOWN_ID, serving_url
+from tests.records import SERVING_LOGIN, UNKNOWN_ID, login_as
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -126,7 +126,7 @@ async def stored(empty_url: str, postgres: PostgresServer) -> AsyncIterator[Stor
             callers[name] = Caller(UNKNOWN_ID, name, read, None, False, organization, domains)
         if engine.dialect is not SQLITE:
             await engine.run(fetch(Command("ANALYZE")))
-    async with open_engine(serving_url(empty_url), SERVING_ROLE) as engine:
+    async with open_engine(login_as(empty_url, SERVING_LOGIN), SERVING_ROLE) as engine:
         yield Stored(engine, postgres, empty_url.split("?", maxsplit=1)[0].rsplit("/", 1)[1], callers, leaks)
 
 
