@@ -60,6 +60,7 @@ class PostgreSQLEngine:
     """A PostgreSQL database that is open: to serve as a role that may do just that, or else to administer."""
 
     dialect = POSTGRESQL
+    is_damaged = False
 
     def __init__(self, url: str, pool_size: int = 10, serving_role: str | None = None) -> None:
         # A role that the connection begins with is the one that RESET and DISCARD lead back to.

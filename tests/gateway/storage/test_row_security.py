@@ -196,7 +196,7 @@ NESTED = """resources { totalCount nodes { id resource } } users { totalCount no
 OPERATIONS = [
     "{ leaks(first: 100) { totalCount nodes { id login } } }",
     f"{{ leaks(first: 20, orderBy: {{field: RISK_LEVEL}}) {{ edges {{ cursor node {{ id connections {{ {NESTED} }} }} }} }} }}",
-    f'{{ leaks(filter: {{resource: "{HOST}"}}) {{ totalCount nodes {{ id domain {{ name }} }} }} }}',
+    f'{{ leaks(filter: {{resource: "{HOST}"}}) {{ totalCount nodes {{ id login }} }} }}',
     f'{{ leaks(filter: {{identity: "{PERSON}", filename: "{MACHINE}"}}) {{ totalCount nodes {{ id }} }} }}',
     """{ organization { domains { nodes { name leaks { totalCount nodes { id connections { endpoints { nodes {
          filename leaks { totalCount } } } } } } } } } }""",
