@@ -51,18 +51,13 @@ def create_app(
         engine: The database; the one of the settings where left out.
     """
     settings = settings or Settings.from_environment(os.environ)
-<<<<<<< HEAD
-    engine = make_engine(
+    engine = engine or make_engine(
         settings.database_url,
         readers=settings.readers,
         pool_size=settings.pool_size,
         serving_role=settings.serving_role,
     )
-    store = SQLStore(engine)
-=======
-    engine = engine or make_engine(settings.database_url, readers=settings.readers, pool_size=settings.pool_size)
     timeouts = Timeouts(SQLStore(engine), settings.operation_timeout_seconds)
->>>>>>> main
     secrets = settings.secrets
     uses = Uses(engine)
     authenticator = Authenticator(engine, secrets.key, Throttle(settings.max_failed_keys), uses)

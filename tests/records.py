@@ -194,16 +194,12 @@ class World:
 
     @property
     def settings(self) -> Settings:
-<<<<<<< HEAD
-        return Settings(database_url=login_as(self.url, SERVING_LOGIN), secret=SECRET)
+        # The tests present more wrong keys than anybody should.
+        return Settings(database_url=login_as(self.url, SERVING_LOGIN), secret=SECRET, max_failed_keys=0)
 
     def serving(self) -> AbstractAsyncContextManager[Engine]:
         """The database, open as the gateway has it open."""
         return open_engine(self.settings.database_url, self.settings.serving_role)
-=======
-        # The tests present more wrong keys than anybody should.
-        return Settings(database_url=self.url, secret=SECRET, max_failed_keys=0)
->>>>>>> main
 
     def domain_id(self, name: str, organization: str = "corp") -> str:
         return self.domains[organization, name].id

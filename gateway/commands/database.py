@@ -42,13 +42,8 @@ async def open_database(settings: Settings, *, serving: bool = False) -> AsyncIt
     Raises:
         DatabaseError: it is not; the message says which command to run.
     """
-<<<<<<< HEAD
-    _refuse_unmade(settings)
-    async with open_engine(settings.database_url, settings.serving_role if serving else None) as engine:
-=======
     refuse_unmade(settings)
-    async with open_engine(settings.database_url) as engine:
->>>>>>> main
+    async with open_engine(settings.database_url, settings.serving_role if serving else None) as engine:
         if not await is_at_head(engine):
             raise DatabaseError(f"The database is not at the newest version. {_MIGRATE}")
         yield engine

@@ -91,25 +91,16 @@ class Statements:
                 return statement.bind(scope, **(values | filter_values(read.filter) | {"parents": read.parents}))
             case Pages():
                 shape, selected = self._describe(read.select)
-<<<<<<< HEAD
-                statement = self._statement((PageShape.of(read), shape), _pages, read)
-                return statement.bind(scope, **(values | selected | _page_values(read)))
-            case Written():
-                shape, selected = self._describe(read.list.parts)
-                statement = self._statement((PageShape.of(read.list.pages), shape, Written), _written, read)
-                return statement.bind(scope, **(values | selected | list_values(read.list.pages)))
-=======
                 page = PageShape.of(read, is_narrow=is_narrow)
                 statement = self._statement((page, shape), lambda read, dialect: _pages(read, page, dialect), read)
-                return statement.bind(**(values | selected | _page_values(read)))
+                return statement.bind(scope, **(values | selected | _page_values(read)))
             case Written():
                 shape, selected = self._describe(read.list.parts)
                 page = PageShape.of(read.list.pages, is_narrow=is_narrow)
                 statement = self._statement(
                     (page, shape, Written), lambda read, dialect: _written(read, page, dialect), read
                 )
-                return statement.bind(**(values | selected | list_values(read.list.pages)))
->>>>>>> main
+                return statement.bind(scope, **(values | selected | list_values(read.list.pages)))
         assert_never(read)
 
     def _statement(self, key: Any, build: Callable[[Any, Dialect], Select[Any]], read: Read) -> Statement:

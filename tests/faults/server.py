@@ -50,7 +50,7 @@ def serving(world: World, folder: Path, *arguments: str, **settings: str) -> Ite
     """Serve a world on a free port."""
     log = folder / "server.log"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LEAKS_")}
-    environment |= {"LEAKS_SECRET": SECRET, "LEAKS_DATABASE_URL": world.url} | settings
+    environment |= {"LEAKS_SECRET": SECRET, "LEAKS_DATABASE_URL": world.settings.database_url} | settings
     command = [sys.executable, "-m", "gateway", "serve", "--port", "0", *arguments]
     with log.open("wb") as stream:
         process = subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=stream, stderr=stream)

@@ -12,12 +12,8 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.storage.database import parse_url, sqlite_path
-<<<<<<< HEAD
-from gateway.storage.engine import DatabaseError, Engine, fetch
-from gateway.storage.roles import SERVING_ROLE
-=======
 from gateway.storage.engine import Damaged, DatabaseError, Engine, fetch
->>>>>>> main
+from gateway.storage.roles import SERVING_ROLE
 from gateway.storage.sqlite import APPLICATION_ID
 from gateway.storage.statements import Statement
 from schema.errors import Unavailable

@@ -21,8 +21,9 @@ def _run(connection: Connection) -> None:
     )
     with context.begin_transaction():
         context.run_migrations()
-    if connection.dialect.name == "postgresql":
-        provide(connection, context.config.attributes["serving_role"])
+    role = context.config.attributes.get("serving_role")
+    if role and connection.dialect.name == "postgresql":
+        provide(connection, role)
         connection.commit()
 
 

@@ -262,6 +262,8 @@ async def test_without_the_clause_and_row_level_security_every_operation_would_l
     [
         "INSERT INTO organizations (id, name) VALUES (gen_random_uuid(), 'Mine')",
         "UPDATE leaks SET status = 'resolved'",
+        "UPDATE keys SET revoked_at = '-infinity'",
+        "UPDATE keys SET last_used_at = now(), restricted = false",
         "DELETE FROM key_domains",
         "TRUNCATE leak_users",
         "UPDATE alembic_version SET version_num = '0001'",
