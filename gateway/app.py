@@ -53,7 +53,12 @@ def create_app(
         engine: The database; the one of the settings where left out.
     """
     settings = settings or Settings.from_environment(os.environ)
-    engine = engine or make_engine(settings.database_url, readers=settings.readers, pool_size=settings.pool_size)
+    engine = engine or make_engine(
+        settings.database_url,
+        readers=settings.readers,
+        pool_size=settings.pool_size,
+        serving_role=settings.serving_role,
+    )
     timeouts = Timeouts(SQLStore(engine), settings.operation_timeout_seconds)
     secrets = settings.secrets
     uses = Uses(engine)

@@ -2,6 +2,7 @@
 
 import hmac
 import os
+import re
 import secrets as random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -13,6 +14,7 @@ import platformdirs
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from gateway.storage.roles import SERVING_ROLE
 from schema.budget import LARGEST_INT
 
 PREFIX = "LEAKS_"
@@ -102,6 +104,12 @@ def _executor(value: str) -> str:
     return value
 
 
+def _role(value: str) -> str:
+    if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", value):
+        raise ValueError("1 to 63 lower-case letters, digits and underscores, no digit first")
+    return value
+
+
 def _secret(value: str) -> str:
     if len(value) < MIN_SECRET_CHARACTERS:
         raise ValueError(f"at least {MIN_SECRET_CHARACTERS} characters")
@@ -116,6 +124,9 @@ class Settings:
         lambda: f"sqlite:///{data_folder() / 'leaks.db'}",
         _text,
         "where the records are: `sqlite:///PATH` or `postgresql://USER:PASSWORD@HOST:PORT/NAME`",
+    )
+    serving_role: str = _setting(
+        SERVING_ROLE, _role, "the role that serves, with PostgreSQL; `migrate` makes it and gives it its rights"
     )
     secret: str = _setting(
         "", _secret, "the installation's secret, which keys, cursors and fingerprints hang on; at least 32 characters"

@@ -15,7 +15,8 @@ from gateway.app import create_app
 from gateway.storage.database import make_engine
 from gateway.storage.engine import Engine
 from gateway.storage.migrations import migrate
-from tests.records import World, fill
+from gateway.storage.roles import SERVING_ROLE
+from tests.records import SERVING_LOGIN, World, fill
 from tests.serving import Gateway, running, served
 
 
@@ -116,6 +117,7 @@ def new_postgres() -> PostgresServer:
     server = PostgresServer(Path(mkdtemp(prefix="leaks-postgres-")), cleanup_mode="delete")
     # Nothing here need outlive the machine.
     server.psql("ALTER SYSTEM SET fsync = off;\nALTER SYSTEM SET full_page_writes = off;\nSELECT pg_reload_conf();")
+    server.psql(f"CREATE ROLE {SERVING_ROLE} NOLOGIN;\nCREATE ROLE {SERVING_LOGIN} LOGIN IN ROLE {SERVING_ROLE};")
     return server
 
 

@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 import orjson
 
 from gateway.keys import parse
-from gateway.storage.database import open_engine
 from gateway.storage.directory import find_key
 from gateway.storage.engine import Engine, Program
 from gateway.storage.reads import SQLStore
@@ -85,5 +84,5 @@ class Asking:
 @asynccontextmanager
 async def asking(world: World, *, planned: bool) -> AsyncIterator[Asking]:
     """Ask a world's database."""
-    async with open_engine(world.url) as engine:
+    async with world.serving() as engine:
         yield Asking(engine, world, planned=planned)

@@ -5,6 +5,7 @@ seen.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -31,6 +32,8 @@ from schema.scope import KeyScope
 
 Record = dict[str, Any]
 
+SERVING_LOGIN = "leaks_server"
+"""The login that serves from PostgreSQL."""
 SECRET = "plainly-fake-installation-secret-for-tests"
 ARCHIVED_AT = "2026-01-02T03:04:05.006Z"
 LONG_AGO = "2020-01-01T00:00:00.000Z"
@@ -192,7 +195,11 @@ class World:
     @property
     def settings(self) -> Settings:
         # The tests present more wrong keys than anybody should.
-        return Settings(database_url=self.url, secret=SECRET, max_failed_keys=0)
+        return Settings(database_url=login_as(self.url, SERVING_LOGIN), secret=SECRET, max_failed_keys=0)
+
+    def serving(self) -> AbstractAsyncContextManager[Engine]:
+        """The database, open as the gateway has it open."""
+        return open_engine(self.settings.database_url, self.settings.serving_role)
 
     def domain_id(self, name: str, organization: str = "corp") -> str:
         return self.domains[organization, name].id
@@ -220,6 +227,11 @@ class World:
     @cached_property
     def labs(self) -> "Oracle":
         return Oracle(self, "labs", LABS_LEAKS)
+
+
+def login_as(url: str, login: str) -> str:
+    """The URL with a login of PostgreSQL's in place of the superuser that tests administer with."""
+    return url.replace("postgresql://postgres:", f"postgresql://{login}:", 1)
 
 
 async def fill(url: str) -> World:

@@ -36,14 +36,14 @@ def read_settings(database_url: str | None = None) -> Settings:
 
 
 @asynccontextmanager
-async def open_database(settings: Settings) -> AsyncIterator[Engine]:
-    """The database, open and at the newest version.
+async def open_database(settings: Settings, *, serving: bool = False) -> AsyncIterator[Engine]:
+    """The database, open to administer or to serve, and at the newest version.
 
     Raises:
         DatabaseError: it is not; the message says which command to run.
     """
     refuse_unmade(settings)
-    async with open_engine(settings.database_url) as engine:
+    async with open_engine(settings.database_url, settings.serving_role if serving else None) as engine:
         if not await is_at_head(engine):
             raise DatabaseError(f"The database is not at the newest version. {_MIGRATE}")
         yield engine

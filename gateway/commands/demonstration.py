@@ -39,7 +39,7 @@ async def prepare(settings: Settings, leaks: int, seed: int) -> Demonstration:
         DatabaseError: the database cannot be used.
         BadUserInput: it holds somebody's own records.
     """
-    await migrate(settings.database_url)
+    await migrate(settings.database_url, settings.serving_role)
     async with open_database(settings) as engine:
         await _refuse_real_records(engine)
         for made_up in ORGANIZATIONS:

@@ -12,5 +12,5 @@ def migrate(database_url: DatabaseOption = None) -> None:
     A SQLite file that is not there is made; one of something else is left as it is.
     """
     settings = read_settings(database_url)
-    wait_for(migrations.migrate(settings.database_url))
+    wait_for(migrations.migrate(settings.database_url, settings.serving_role))
     hint(f"{settings.shown_database_url} is at the newest version.")

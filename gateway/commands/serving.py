@@ -76,7 +76,7 @@ def _allow_sockets() -> None:
 
 async def _check(settings: Settings) -> None:
     """Find out now, and not in a worker, what is missing."""
-    async with open_database(settings):
+    async with open_database(settings, serving=True):
         _ = settings.secrets
     if settings.trusted_documents is not None:
         create_app(settings)

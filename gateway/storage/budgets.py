@@ -6,6 +6,7 @@ from sqlalchemy import BigInteger, Double, bindparam, cast, func, literal_column
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import Dialect
 
+from gateway.storage.bounds import KeyIds
 from gateway.storage.engine import Engine, fetch
 from gateway.storage.statements import SQLITE, Statement
 from gateway.storage.tables import budgets
@@ -17,7 +18,9 @@ async def spend(engine: Engine, key_id: str, points: float, points_a_second: flo
     Raises:
         Unavailable: the database cannot be written to just now.
     """
-    command = _spending(engine.dialect).bind(key_id=key_id, points=points, rate=points_a_second / 1000)
+    command = _spending(engine.dialect).bind(
+        KeyIds((key_id,)), key_id=key_id, points=points, rate=points_a_second / 1000
+    )
     async with engine.transaction() as transaction:
         (rows,) = await transaction.run(fetch(command))
     level: float = rows[0][0]

@@ -35,8 +35,10 @@ def sqlite_path(url: URL) -> Path:
     return Path(str(url.database)).expanduser().absolute()
 
 
-def make_engine(text: str, *, readers: int = 2, pool_size: int = 10) -> SQLiteEngine | PostgreSQLEngine:
-    """The engine for the database at a URL, not open yet.
+def make_engine(
+    text: str, *, readers: int = 2, pool_size: int = 10, serving_role: str | None = None
+) -> SQLiteEngine | PostgreSQLEngine:
+    """The engine for the database at a URL, not open yet: to serve, where a role for that is named, or to administer.
 
     Raises:
         DatabaseError: the URL cannot be read.
@@ -44,17 +46,18 @@ def make_engine(text: str, *, readers: int = 2, pool_size: int = 10) -> SQLiteEn
     url = parse_url(text)
     if url.get_backend_name() == "sqlite":
         return SQLiteEngine(sqlite_path(url), readers)
-    return PostgreSQLEngine(url.set(drivername="postgresql").render_as_string(hide_password=False), pool_size)
+    plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
+    return PostgreSQLEngine(plain, pool_size, serving_role)
 
 
 @asynccontextmanager
-async def open_engine(text: str) -> AsyncIterator[Engine]:
-    """Open the database at a URL and close it at the end.
+async def open_engine(text: str, serving_role: str | None = None) -> AsyncIterator[Engine]:
+    """Open the database at a URL and close it at the end: to administer, where no role is named to serve as.
 
     Raises:
         DatabaseError: the URL cannot be read, or what it names cannot be opened or is not ours.
     """
-    engine = make_engine(text)
+    engine = make_engine(text, serving_role=serving_role)
     await engine.open()
     try:
         yield engine

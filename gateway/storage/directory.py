@@ -27,6 +27,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.sql.base import Executable
 
+from gateway.storage.bounds import KeyIds
 from gateway.storage.engine import Engine, Rows, fetch
 from gateway.storage.statements import SQLITE, Statement
 from gateway.storage.tables import domains, key_domains, keys, organizations
@@ -74,7 +75,8 @@ class ListedKey:
 
 async def find_key(engine: Engine, key_id: str) -> StoredKey | None:
     """The key with an id, its organization and the domains it may see, in one statement."""
-    (rows,) = await engine.run(fetch(_key_statement(engine.dialect).bind(key_id=key_id, at=now())))
+    command = _key_statement(engine.dialect).bind(KeyIds((key_id,)), key_id=key_id, at=now())
+    (rows,) = await engine.run(fetch(command))
     return _stored_key(rows[0]) if rows else None
 
 
@@ -385,7 +387,7 @@ async def record_uses(engine: Engine, last_used_at: Mapping[str, str]) -> None:
     # In one order, so that two processes wait for each other at one row and not at two.
     rows = [{"key_id": key_id, "at": last_used_at[key_id]} for key_id in sorted(last_used_at)]
     async with engine.transaction() as transaction:
-        await transaction.run(fetch(Statement(change, engine.dialect).bind_many(rows)))
+        await transaction.run(fetch(Statement(change, engine.dialect).bind_many(rows, KeyIds(tuple(last_used_at)))))
 
 
 # --------------------------------------------------------------------- shared

@@ -7,7 +7,9 @@ from typing import Any, TypeVar, cast
 import asyncpg
 from databases import Database
 
+from gateway.storage.bounds import Bounds, settings_of
 from gateway.storage.engine import DatabaseError, Program, Rows, Transaction
+from gateway.storage.roles import refuse_to_administer_in_part, refuse_to_serve_with_more
 from gateway.storage.statements import POSTGRESQL, Command
 from schema.errors import Unavailable
 
@@ -25,8 +27,12 @@ _GONE = (
 
 
 class _Connection:
+    """Runs each statement within its bounds; the first that has some opens a transaction for all of a program."""
+
     def __init__(self, raw: asyncpg.Connection) -> None:
         self._raw = raw
+        self._bounds: Bounds = None
+        self.has_bounds = False
 
     async def run(self, program: Program[T]) -> T:
         try:
@@ -38,41 +44,67 @@ class _Connection:
             return outcome
 
     async def _execute(self, command: Command) -> Rows:
+        if command.bounds != self._bounds:
+            await self._enter(command.bounds)
         if command.many:
             await self._raw.executemany(command.sql, command.values)
             return ()
         return cast("Rows", await self._raw.fetch(command.sql, *command.values))
 
+    async def _enter(self, bounds: Bounds) -> None:
+        begin = "" if self._raw.is_in_transaction() else "BEGIN READ ONLY; "
+        self.has_bounds = True
+        await self._raw.execute(begin + settings_of(bounds))
+        self._bounds = bounds
+
 
 class PostgreSQLEngine:
-    """A PostgreSQL database that is open."""
+    """A PostgreSQL database that is open: to serve as a role that may do just that, or else to administer."""
 
     dialect = POSTGRESQL
     is_damaged = False
 
-    def __init__(self, url: str, pool_size: int = 10) -> None:
-        self._database = Database(url, min_size=1, max_size=pool_size, init=_speak_text, timeout=5)
+    def __init__(self, url: str, pool_size: int = 10, serving_role: str | None = None) -> None:
+        # A role that the connection begins with is the one that RESET and DISCARD lead back to.
+        settings = {} if serving_role is None else {"role": serving_role}
+        self._database = Database(
+            url, min_size=1, max_size=pool_size, init=_speak_text, reset=_leave, timeout=5, server_settings=settings
+        )
+        self._serving_role = serving_role
+        self._check = refuse_to_administer_in_part if serving_role is None else refuse_to_serve_with_more
 
     async def open(self) -> None:
         """Open the pool.
 
         Raises:
-            DatabaseError: the server cannot be reached or does not let us in.
+            DatabaseError: the server cannot be reached or does not let us in, or the role is not right.
         """
         try:
             await self._database.connect()
+        except (asyncpg.InvalidParameterValueError, asyncpg.InsufficientPrivilegeError) as error:
+            raise _cannot_serve(self._serving_role, error) from error
         except (*_GONE, asyncpg.PostgresError) as error:
             raise DatabaseError(f"PostgreSQL cannot be reached: {error}.") from error
+        try:
+            await self._check(self)
+        except BaseException:
+            await self.close()
+            raise
 
     async def close(self) -> None:
         """Give every connection back."""
         await self._database.disconnect()
 
     async def run(self, program: Program[T]) -> T:
-        """Run a program that reads."""
+        """Run a program that reads, in one transaction where its statements have bounds."""
         try:
             async with self._database.connection() as connection:
-                return await _Connection(connection.raw_connection).run(program)
+                running = _Connection(raw := connection.raw_connection)
+                try:
+                    return await running.run(program)
+                finally:
+                    if running.has_bounds:
+                        await raw.execute("COMMIT")
         except _GONE as error:
             raise Unavailable from error
 
@@ -92,3 +124,14 @@ async def _speak_text(connection: Any) -> None:
     """Let ids and instants be text on both sides, as they are in Python."""
     for name in ("uuid", "timestamptz"):
         await connection.set_type_codec(name, schema="pg_catalog", encoder=str, decoder=str, format="text")
+
+
+async def _leave(_connection: Any) -> None:
+    """Give a connection back as it is: what is set here is set for a transaction, and that is over."""
+
+
+def _cannot_serve(role: str | None, error: Exception) -> DatabaseError:
+    return DatabaseError(
+        f"PostgreSQL cannot be opened: {error}. Run: python -m gateway migrate, and in the database: "
+        f'GRANT "{role}" TO the login'
+    )

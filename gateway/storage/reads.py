@@ -85,22 +85,22 @@ class Statements:
             case Lookup():
                 shape, selected = self._describe(read.select)
                 statement = self._statement((read.kind, shape), _lookup, read)
-                return statement.bind(**(values | selected | {"ids": read.ids}))
+                return statement.bind(scope, **(values | selected | {"ids": read.ids}))
             case Counts():
                 statement = self._statement((read.kind, read.via, parts(read.filter)), _counts, read)
-                return statement.bind(**(values | filter_values(read.filter) | {"parents": read.parents}))
+                return statement.bind(scope, **(values | filter_values(read.filter) | {"parents": read.parents}))
             case Pages():
                 shape, selected = self._describe(read.select)
                 page = PageShape.of(read, is_narrow=is_narrow)
                 statement = self._statement((page, shape), lambda read, dialect: _pages(read, page, dialect), read)
-                return statement.bind(**(values | selected | _page_values(read)))
+                return statement.bind(scope, **(values | selected | _page_values(read)))
             case Written():
                 shape, selected = self._describe(read.list.parts)
                 page = PageShape.of(read.list.pages, is_narrow=is_narrow)
                 statement = self._statement(
                     (page, shape, Written), lambda read, dialect: _written(read, page, dialect), read
                 )
-                return statement.bind(**(values | selected | list_values(read.list.pages)))
+                return statement.bind(scope, **(values | selected | list_values(read.list.pages)))
         assert_never(read)
 
     def _statement(self, key: Any, build: Callable[[Any, Dialect], Select[Any]], read: Read) -> Statement:

@@ -15,17 +15,23 @@ from sqlalchemy.sql.operators import custom_op
 from sqlalchemy.sql.selectable import TableValuedAlias
 from sqlalchemy.types import Text, TypeEngine
 
+from gateway.storage.bounds import Bounds
+
 SQLITE: Dialect = SQLiteDialect_pysqlite(paramstyle="qmark")
 POSTGRESQL: Dialect = PGDialect_asyncpg()  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """SQL with its values in the engine's own order; with `many`, a sequence of rows of values."""
+    """SQL with its values in the engine's own order, and the bounds that the database holds it to.
+
+    With `many`, the values are a sequence of rows of values.
+    """
 
     sql: str
     values: Sequence[Any] = ()
     many: bool = False
+    bounds: Bounds = None
 
 
 class Statement:
@@ -42,13 +48,13 @@ class Statement:
         self._constants: dict[str, Any] = dict(compiled.params)
         self._list_as_json = dialect is SQLITE
 
-    def bind(self, **values: Any) -> Command:
+    def bind(self, bounds: Bounds = None, /, **values: Any) -> Command:
         """The statement with its values."""
-        return Command(self.sql, self._row(values))
+        return Command(self.sql, self._row(values), bounds=bounds)
 
-    def bind_many(self, rows: Sequence[dict[str, Any]]) -> Command:
+    def bind_many(self, rows: Sequence[dict[str, Any]], bounds: Bounds = None) -> Command:
         """The statement once for each row of values."""
-        return Command(self.sql, [self._row(values) for values in rows], many=True)
+        return Command(self.sql, [self._row(values) for values in rows], many=True, bounds=bounds)
 
     def _row(self, values: dict[str, Any]) -> tuple[Any, ...]:
         known = self._constants | values

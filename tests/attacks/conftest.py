@@ -34,6 +34,6 @@ class Target(Gateway):
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def target(world: World) -> AsyncIterator[Target]:
-    engine = CountingEngine(make_engine(world.url))
+    engine = CountingEngine(make_engine(world.settings.database_url, serving_role=world.settings.serving_role))
     async with running(create_app(world.settings, engine=engine)) as client:
         yield Target(client, world, engine)

@@ -10,11 +10,14 @@ import pytest
 from tests.gateway.commands.conftest import environment, ready, run  # noqa: F401 - fixtures
 from tests.records import World
 
-_SQLITE_DAWDLES = (
-    "(WITH RECURSIVE step(number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM step LIMIT 1000000000) "
-    "SELECT max(number) AS last FROM step)"
-)
-_POSTGRESQL_DAWDLES = "(SELECT pg_sleep(600))"
+_SQLITE_DAWDLES = """
+    ALTER TABLE leaks RENAME TO stored_leaks;
+    CREATE VIEW leaks AS SELECT stored_leaks.* FROM (
+        WITH RECURSIVE step(number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM step LIMIT 1000000000)
+        SELECT max(number) AS last FROM step
+    ) AS slow CROSS JOIN stored_leaks;
+"""
+_POSTGRESQL_DAWDLES = "CREATE POLICY slow ON leaks AS RESTRICTIVE USING ((SELECT pg_sleep(600))::text = '');"
 
 
 def path_of(url: str) -> Path:
@@ -23,19 +26,13 @@ def path_of(url: str) -> Path:
 
 
 def slow_down(url: str) -> None:
-    """Let every statement that reads leaks take minutes."""
-    is_sqlite = url.startswith("sqlite")
-    dawdling = _SQLITE_DAWDLES if is_sqlite else _POSTGRESQL_DAWDLES
-    script = f"""
-        ALTER TABLE leaks RENAME TO stored_leaks;
-        CREATE VIEW leaks AS SELECT stored_leaks.* FROM {dawdling} AS slow CROSS JOIN stored_leaks;
-    """
-    if is_sqlite:
+    """Let every statement of a server that reads leaks take minutes."""
+    if url.startswith("sqlite"):
         connection = sqlite3.connect(path_of(url))
-        connection.executescript(script)
+        connection.executescript(_SQLITE_DAWDLES)
         connection.close()
     else:
-        asyncio.run(_run(url, script))
+        asyncio.run(_run(url, _POSTGRESQL_DAWDLES))
 
 
 async def _run(url: str, script: str) -> None:
@@ -47,5 +44,5 @@ async def _run(url: str, script: str) -> None:
 @pytest.fixture
 def slow_world(fresh_world: World) -> World:
     """A filled database whose leaks take minutes to read, on each engine in turn."""
-    slow_down(fresh_world.settings.database_url)
+    slow_down(fresh_world.url)
     return fresh_world

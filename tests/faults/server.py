@@ -51,7 +51,8 @@ def serving(world: World, folder: Path, *arguments: str, **settings: str) -> Ite
     log = folder / "server.log"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LEAKS_")}
     unthrottled = {"LEAKS_MAX_FAILED_KEYS": "0"}
-    environment |= {"LEAKS_SECRET": SECRET, "LEAKS_DATABASE_URL": world.url} | unthrottled | settings
+    served = {"LEAKS_SECRET": SECRET, "LEAKS_DATABASE_URL": world.settings.database_url}
+    environment |= served | unthrottled | settings
     command = [sys.executable, "-m", "gateway", "serve", "--port", "0", *arguments]
     with log.open("wb") as stream:
         process = subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=stream, stderr=stream)

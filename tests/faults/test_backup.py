@@ -35,7 +35,7 @@ def restored(database_url: str, tmp_path: Path, request: pytest.FixtureRequest) 
         server: PostgresServer = request.getfixturevalue("postgres")
         server.psql(f"CREATE DATABASE restored_{name};")
         url, file = str(server.get_uri(f"restored_{name}")), str(tmp_path / name)
-        _run("pg_dump", "--format=custom", "--file", file, "--dbname", database_url)
+        _run("pg_dump", "--format=custom", "--enable-row-security", "--file", file, "--dbname", database_url)
         _run("pg_restore", "--exit-on-error", "--dbname", url, file)
         return url
 

@@ -78,7 +78,7 @@ def statements(world: World) -> int:
     """How many statements PostgreSQL is at work on for a world."""
 
     async def count() -> int:
-        connection = await asyncpg.connect(world.settings.database_url)
+        connection = await asyncpg.connect(world.url)
         found = await connection.fetchval(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND pid <> pg_backend_pid()"
         )
@@ -128,7 +128,7 @@ async def test_a_server_that_hangs_is_waited_for_no_longer_than_an_operation_may
             return (await asyncio.create_task(gateway.respond(SLOW))).status_code
 
         assert await status() == 200
-        async with asyncpg.create_pool(settings.database_url, min_size=1) as pool:
+        async with asyncpg.create_pool(fresh_world.url, min_size=1) as pool:
             found = await pool.fetch(
                 "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )

@@ -53,7 +53,7 @@ class Door:
 async def opened(
     world: World, *, limit: int = 0, kept_seconds: float = KEPT_SECONDS, secret: bytes | None = None
 ) -> AsyncIterator[Door]:
-    async with open_engine(world.url) as engine:
+    async with world.serving() as engine:
         counting = CountingEngine(engine)
         secret = secret or world.settings.secrets.key
         yield Door(counting, world, Authenticator(counting, secret, Throttle(limit), Uses(engine), kept_seconds))

@@ -49,7 +49,7 @@ async def test_a_request_is_a_use_of_its_key_and_a_refusal_is_none(fresh_world: 
 
 async def test_uses_are_written_from_time_to_time(fresh_world: World) -> None:
     key_id, at = fresh_world.key_ids["read"], now()
-    async with open_engine(fresh_world.url) as engine:
+    async with fresh_world.serving() as engine:
         uses = Uses(engine, every_seconds=0.05)
         async with uses.written():
             uses.note(key_id, at)

@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.storage.database import parse_url, sqlite_path
 from gateway.storage.engine import Damaged, DatabaseError, Engine, fetch
+from gateway.storage.roles import SERVING_ROLE
 from gateway.storage.sqlite import APPLICATION_ID
 from gateway.storage.statements import Statement
 from schema.errors import Unavailable
@@ -33,8 +34,10 @@ def head() -> str:
     return str(ScriptDirectory.from_config(_configuration()).get_current_head())
 
 
-async def migrate(text: str) -> None:
+async def migrate(text: str, serving_role: str = SERVING_ROLE) -> None:
     """Bring the database at a URL to the newest version; a SQLite file that is not there is made.
+
+    PostgreSQL's role that serves is made, or given its rights.
 
     Raises:
         DatabaseError: it cannot be opened, or is not ours.
@@ -42,8 +45,10 @@ async def migrate(text: str) -> None:
     url = parse_url(text)
     if url.get_backend_name() == "sqlite":
         _claim(sqlite_path(url))
+    configuration = _configuration(url)
+    configuration.attributes["serving_role"] = serving_role
     try:
-        await asyncio.to_thread(command.upgrade, _configuration(url), "head")
+        await asyncio.to_thread(command.upgrade, configuration, "head")
     except (SQLAlchemyError, OSError) as error:
         raise DatabaseError(f"The database cannot be migrated: {str(error).splitlines()[0]}") from error
 

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Engine, event, pool
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from gateway.storage.roles import provide
 from gateway.storage.tables import metadata
 
 
@@ -20,6 +21,10 @@ def _run(connection: Connection) -> None:
     )
     with context.begin_transaction():
         context.run_migrations()
+    role = context.config.attributes.get("serving_role")
+    if role and connection.dialect.name == "postgresql":
+        provide(connection, role)
+        connection.commit()
 
 
 def _migrate_whole_or_not_at_all(engine: Engine) -> None:

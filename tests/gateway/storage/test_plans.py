@@ -3,6 +3,7 @@
 import itertools
 import re
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -14,8 +15,9 @@ from gateway.importing.demo import ORGANIZATIONS, demo_leaks
 from gateway.importing.importer import import_leaks
 from gateway.storage.database import open_engine
 from gateway.storage.directory import add_domain, add_organization, find_key, list_domains
-from gateway.storage.engine import Engine, fetch
+from gateway.storage.engine import Engine, Rows, fetch
 from gateway.storage.reads import SQLStore, Statements
+from gateway.storage.roles import SERVING_ROLE
 from gateway.storage.statements import SQLITE, Command
 from schema.batches import Request
 from schema.execution.execute import Executor, Operation
@@ -26,7 +28,7 @@ from schema.scope import Caller, KeyScope, Scope
 from schema.store import Counts, Filter, Lookup, Pages, Read
 from tests.conftest import ENGINES, fresh_database
 from tests.operations import CountingEngine
-from tests.records import UNKNOWN_ID
+from tests.records import SERVING_LOGIN, UNKNOWN_ID, login_as
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -65,7 +67,7 @@ class Stored:
             f"SELECT CAST(node_id AS text) FROM leak_{kind.value}s WHERE organization_number = {self.scopes[name].organization} "
             f"GROUP BY node_id ORDER BY count(*) DESC, node_id LIMIT {count}"
         )
-        (rows,) = await self.engine.run(fetch(Command(sql)))
+        (rows,) = await self.engine.run(fetch(Command(sql, bounds=self.scopes[name])))
         return tuple(row[0] for row in rows)
 
     def command(self, name: str, read: Read) -> Command:
@@ -74,20 +76,26 @@ class Stored:
     async def looked_at_whole(self, command: Command) -> set[str]:
         """The stored tables of which a statement looks at every row."""
         if self.engine.dialect is SQLITE:
-            (rows,) = await self.engine.run(fetch(Command(f"EXPLAIN QUERY PLAN {command.sql}", command.values)))
+            rows = await self.explain(command)
             scanned = {str(row[3]).split()[1] for row in rows if str(row[3]).startswith("SCAN ")}
             stored = {alias or table: table for table, alias in _STORED.findall(command.sql)}
             return {stored[name] for name in scanned & stored.keys()}
-        (rows,) = await self.engine.run(fetch(Command(f"EXPLAIN (FORMAT JSON) {command.sql}", command.values)))
-        plan = orjson.loads(rows[0][0])[0]["Plan"]
+        plan = orjson.loads((await self.explain(command))[0][0])[0]["Plan"]
         return {node["Relation Name"] for node in _nodes(plan) if node["Node Type"] == "Seq Scan"}
+
+    async def explain(self, command: Command) -> Rows:
+        """How the engine goes about a statement, within the statement's bounds."""
+        explain = "EXPLAIN QUERY PLAN" if self.engine.dialect is SQLITE else "EXPLAIN (FORMAT JSON)"
+        (rows,) = await self.engine.run(fetch(replace(command, sql=f"{explain} {command.sql}")))
+        return rows
 
     def looked_at_whole_for_any_values(self, commands: Sequence[Command]) -> dict[str, set[str]]:
         """The same for the plan that PostgreSQL keeps for whatever values come, by the statement."""
         if self.engine.dialect is SQLITE:
             return {}
         texts = list(dict.fromkeys(command.sql for command in commands))
-        script = [f"\\c {self._database}", "\\pset tuples_only", "\\pset format unaligned"]
+        script = [f"\\c {self._database}", f"SET ROLE {SERVING_ROLE};"]
+        script += ["\\pset tuples_only", "\\pset format unaligned"]
         script += [f"\\echo NEXT\nEXPLAIN (GENERIC_PLAN) {text};" for text in texts]
         _, *plans = self._server.psql("\n".join(script)).split("NEXT\n")
         found = {text: set(_SEQ_SCAN.findall(plan)) for text, plan in zip(texts, plans, strict=True)}
@@ -120,7 +128,7 @@ async def stored(empty_url: str, postgres: PostgresServer) -> AsyncIterator[Stor
             callers[name] = Caller(UNKNOWN_ID, name, read, None, False, organization, domains)
         if engine.dialect is not SQLITE:
             await engine.run(fetch(Command("ANALYZE")))
-    async with open_engine(empty_url) as engine:
+    async with open_engine(login_as(empty_url, SERVING_LOGIN), SERVING_ROLE) as engine:
         yield Stored(engine, postgres, empty_url.split("?", maxsplit=1)[0].rsplit("/", 1)[1], callers, leaks)
 
 
@@ -214,14 +222,14 @@ async def test_an_unfiltered_page_of_the_scope_is_not_sorted(stored: Stored) -> 
     for read in pages_of_leaks(None, (0,), FILTERS[:1]):
         command = stored.command("large", read)
         if stored.engine.dialect is SQLITE:
-            (rows,) = await stored.engine.run(fetch(Command(f"EXPLAIN QUERY PLAN {command.sql}", command.values)))
+            rows = await stored.explain(command)
             sorted_ = [row[3] for row in rows if "TEMP B-TREE" in row[3]]
             # The page itself may be put in order again; never what it is cut from.
             assert len(sorted_) <= 1, (read, rows)
             places = [step for step in (str(row[3]) for row in rows) if step.startswith("SEARCH leaks")]
             assert any("ix_leaks_" in step for step in places), (read, rows)
         else:
-            (rows,) = await stored.engine.run(fetch(Command(f"EXPLAIN (FORMAT JSON) {command.sql}", command.values)))
+            rows = await stored.explain(command)
             for node in _nodes(orjson.loads(rows[0][0])[0]["Plan"]):
                 if node["Node Type"] in {"Sort", "Incremental Sort"}:
                     assert node["Plan Rows"] <= 25, (read, node)
@@ -318,7 +326,7 @@ async def test_a_filter_by_a_name_does_not_walk_the_organization(stored: Stored,
             Pages(Kind.LEAK, via, parents, PLACES[0], ORDERS[0], wanted),
         ):
             command = stored.command("large", read)
-            (rows,) = await stored.engine.run(fetch(Command(f"EXPLAIN QUERY PLAN {command.sql}", command.values)))
+            rows = await stored.explain(command)
             walks = [row[3] for row in rows if row[3].endswith("(organization_number=?)")]
             assert walks == [], (read, rows)
 

@@ -9,7 +9,6 @@ import orjson
 import pytest
 
 from gateway.keys import parse
-from gateway.storage.database import open_engine
 from gateway.storage.directory import find_key
 from gateway.storage.reads import SQLStore
 from schema.batches import Request
@@ -59,7 +58,7 @@ def _ids(world: World) -> list[str]:
 async def _compare(world: World, operations: int) -> tuple[Generator, Executor, int]:
     planned, interpreted = Executor(WIDE), Executor(WIDE, planned=False)
     wrong = 0
-    async with open_engine(world.url) as engine:
+    async with world.serving() as engine:
         store = SQLStore(engine)
         callers = []
         for name in ("read", "restricted"):

@@ -1,0 +1,102 @@
+"""Who does what in PostgreSQL: a role that serves and owns nothing, and logins that administer.
+
+`migrate` makes the role and gives it its rights; a server refuses to start where the role could do more.
+"""
+
+import logging
+
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+
+from gateway.storage.engine import DatabaseError, Engine, fetch
+from gateway.storage.statements import Command
+from gateway.storage.tables import metadata
+
+SERVING_ROLE = "leaks_gateway"
+
+RIGHTS = {
+    **dict.fromkeys((*metadata.tables, "alembic_version"), "SELECT"),
+    "keys": "SELECT, UPDATE (last_used_at)",
+    "budgets": "SELECT, INSERT, UPDATE",
+}
+"""All that the serving role may do, by the table."""
+
+BOUNDED = tuple(metadata.tables)
+"""The tables whose rows are seen within bounds only, whoever asks."""
+
+_MIGRATE = "Run: python -m gateway migrate"
+
+# A superuser is a member of every role. The catalogue's own tables count too: a superuser owns them.
+_ABOVE_ROWS = "EXISTS (SELECT FROM pg_roles WHERE (rolsuper OR rolbypassrls) AND pg_has_role({}, oid, 'MEMBER'))"
+_OWNS = "EXISTS (SELECT FROM pg_class WHERE pg_has_role({}, relowner, 'MEMBER'))"
+_TABLES = "ARRAY(SELECT relname::text FROM pg_class WHERE relname = ANY ($1) AND pg_table_is_visible(oid) AND {})"
+_SERVING = f"""SELECT current_user::text, session_user::text,
+    {_ABOVE_ROWS.format("current_user")} OR {_OWNS.format("current_user")},
+    {_ABOVE_ROWS.format("session_user")} OR {_OWNS.format("session_user")},
+    {_TABLES.format("NOT (relrowsecurity AND relforcerowsecurity)")}"""
+_ADMINISTERING = f"""SELECT current_user::text,
+    {_TABLES.format("NOT pg_has_role(relowner, 'USAGE')")}"""
+
+logger = logging.getLogger(__name__)
+
+
+def provide(connection: Connection, role: str) -> None:
+    """Make the serving role where there is none, and give it exactly its rights.
+
+    Raises:
+        DatabaseError: there is none, and this login may make none.
+    """
+    quoted = connection.dialect.identifier_preparer.quote_identifier(role)
+    if not connection.scalar(text("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = :role)"), {"role": role}):
+        _make(connection, quoted)
+    schema = connection.dialect.identifier_preparer.quote_identifier(connection.scalar(text("SELECT current_schema()")))
+    connection.execute(text(f"GRANT USAGE ON SCHEMA {schema} TO {quoted}"))
+    for table, rights in RIGHTS.items():
+        connection.execute(text(f"REVOKE ALL ON {table} FROM {quoted}"))
+        connection.execute(text(f"GRANT {rights} ON {table} TO {quoted}"))
+
+
+def _make(connection: Connection, quoted: str) -> None:
+    try:
+        connection.execute(text(f"CREATE ROLE {quoted} NOLOGIN"))
+        # So that a login that does both may serve as well.
+        connection.execute(text(f"GRANT {quoted} TO CURRENT_USER"))
+    except DBAPIError as error:
+        raise DatabaseError(
+            f"The role {quoted} cannot be made by this login. As one that may, run in the database: "
+            f"CREATE ROLE {quoted} NOLOGIN"
+        ) from error
+
+
+async def refuse_to_serve_with_more(engine: Engine) -> None:
+    """Find out that the role that serves sees rows within bounds only, and can do nothing about it.
+
+    Raises:
+        DatabaseError: it sees more, or could.
+    """
+    ((row,),) = await engine.run(fetch(Command(_SERVING, (BOUNDED,))))
+    role, login, is_above, login_is_above, unbounded = row
+    if is_above:
+        raise DatabaseError(
+            f'The role "{role}" owns tables or stands above row-level security, so it may not serve. '
+            f"Set LEAKS_SERVING_ROLE to one that does not. {_MIGRATE}"
+        )
+    if unbounded:
+        raise DatabaseError(f"Row-level security is not forced on: {', '.join(sorted(unbounded))}. {_MIGRATE}")
+    if login_is_above:
+        logger.warning('The login "%s" owns more than serving takes; give serving a login of its own.', login)
+
+
+async def refuse_to_administer_in_part(engine: Engine) -> None:
+    """Find out that this login sees every row: who saw some only would export, list and count too few.
+
+    Raises:
+        DatabaseError: it does not own the tables.
+    """
+    ((row,),) = await engine.run(fetch(Command(_ADMINISTERING, (BOUNDED,))))
+    login, foreign = row
+    if foreign:
+        raise DatabaseError(
+            f'The login "{login}" does not own the tables, so it sees a part of them at most. '
+            "Administer with the login that ran migrate."
+        )
