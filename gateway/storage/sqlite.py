@@ -180,7 +180,7 @@ class SQLiteEngine:
 
     async def close(self) -> None:
         """Give every connection back, and what was written its statistics."""
-        if self._held_writer is not None:
+        if self._held_writer is not None and not self.is_damaged:
             await self._held_writer.call(_analyze)
         for held in (*self._held_readers, self._held_writer):
             if held is not None:
@@ -201,7 +201,9 @@ class SQLiteEngine:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
-        """Open a transaction that writes."""
+        """Open a transaction that writes; a file that is damaged is left as it is."""
+        if self.is_damaged:
+            raise Damaged("it is not written to any more")
         async with self._writing:
             held = await self._writer()
             try:

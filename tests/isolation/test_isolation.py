@@ -3,20 +3,19 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
 import orjson
 import pytest
 
 from gateway.app import create_app
-from gateway.settings import Settings
 from gateway.storage.database import open_engine
 from schema.build import build_schema
 from tests.isolation.checks import assert_isolates, assert_sees_its_own, assert_tells_nothing_else, cursors_of
 from tests.isolation.questions import Feeder, Owned
 from tests.isolation.tenants import ORGANIZATIONS, SHARED_NODE_ID, SHARED_TEXTS, Tenants, fill, tokens
-from tests.records import SECRET, UNKNOWN_ID
+from tests.records import UNKNOWN_ID
 from tests.schema.execution.generator import all_parts
 from tests.serving import Gateway, running
 
@@ -54,7 +53,7 @@ def _feeder(seed: int) -> Feeder:
 @asynccontextmanager
 async def _gateway(tenants: Tenants, executor: str = "planner") -> AsyncIterator[Gateway]:
     """A gateway that has just started: a key is kept by one for seconds."""
-    settings = Settings(database_url=tenants.url, secret=SECRET, executor=executor, max_nodes=10**7)
+    settings = replace(tenants.world.settings, executor=executor, max_nodes=10**7, max_cost=10**9, rate_limit=0)
     async with running(create_app(settings)) as client:
         yield Gateway(client, tenants.world)
 
