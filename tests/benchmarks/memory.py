@@ -1,5 +1,7 @@
 """How much memory one worker holds while ever new documents are tried against its caches.
 
+Pages of the database's file are the system's, and are not counted.
+
     uv run python tests/benchmarks/memory.py [--documents 1000000] [--leaks 100000]
 
 Four in five requests are documents that nobody sent before; the others are of the five workloads. It needs `wrk`.
@@ -66,7 +68,8 @@ def _send(port: int, worker: psutil.Process, script: Path, documents: int) -> No
         if errors:
             raise SystemExit(f"{errors} errors")
         sent += requests
-        print(f"{sent:12,}{sent * 4 // 5:12,}{worker.memory_info().rss / 1e6:8.0f}", flush=True)
+        memory = worker.memory_info()
+        print(f"{sent:12,}{sent * 4 // 5:12,}{(memory.rss - memory.shared) / 1e6:8.0f}", flush=True)
         # The script counts from one again: another name makes other documents.
         script.write_text(script.read_text().replace("query Q", f"query Q{time.monotonic_ns()}"))
 
