@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 LARGEST_INT = 2**31 - 1
-_LONG_AGO = "1970-01-01T00:00:00.000Z"
+ALWAYS_WHOLE = "1970-01-01T00:00:00.000Z"
+"""When a budget without end was last whole: always."""
 
 
 class Cost(NamedTuple):
@@ -81,4 +82,4 @@ class Unlimited:
     @property
     def rate_limit(self) -> RateLimit:
         """What was taken of a budget that is always whole."""
-        return RateLimit(LARGEST_INT, self.cost.points if self.cost else 0, LARGEST_INT, _LONG_AGO)
+        return RateLimit(LARGEST_INT, self.cost.points if self.cost else 0, LARGEST_INT, ALWAYS_WHOLE)

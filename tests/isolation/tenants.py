@@ -28,6 +28,7 @@ from gateway.storage.directory import (
 )
 from gateway.storage.engine import Engine
 from gateway.storage.imports import Changes, import_statements
+from schema.budget import ALWAYS_WHOLE
 from schema.records import Domain, Kind, Organization
 from schema.scope import KeyScope
 from tests.records import ARCHIVED_AT, HOST, LONG_AGO, MACHINE, PERSON, SECRET, Record, World
@@ -131,7 +132,7 @@ class Tenants:
         if not holder.works:
             return set()
         organization = self.organizations[holder.organization]
-        own = [organization.id, organization.name, self.key_ids[key], key, ARCHIVED_AT]
+        own = [organization.id, organization.name, self.key_ids[key], key, ARCHIVED_AT, ALWAYS_WHOLE]
         directory = [*own, *self.domain_ids_of(key), *self.domains_of(key)]
         return tokens(" ".join(directory)).union(
             *(self.tokens_of(holder.organization, one) for one in self.visible(key, named))

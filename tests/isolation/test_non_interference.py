@@ -106,10 +106,13 @@ async def _go_on(tenants: Tenants, records: Sequence[dict[str, Any]]) -> None:
 @asynccontextmanager
 async def _gateways(databases: Databases) -> AsyncIterator[list[Gateway]]:
     async with AsyncExitStack() as stack:
-        yield [
-            Gateway(await stack.enter_async_context(running(create_app(tenants.world.settings))), tenants.world)
-            for tenants in (databases.alone, databases.idle, databases.many)
-        ]
+        gateways = []
+        for tenants in (databases.alone, databases.idle, databases.many):
+            # What is left of a budget hangs on when it is asked for: these have no end.
+            settings = replace(tenants.world.settings, rate_limit=0)
+            client = await stack.enter_async_context(running(create_app(settings)))
+            gateways.append(Gateway(client, tenants.world))
+        yield gateways
 
 
 def _bytes(response: httpx.Response) -> Bytes:
@@ -151,7 +154,7 @@ async def _compare(databases: Databases, operations: int) -> set[int]:
 
 
 def _path(random: Random, ids: list[str], domains: list[str]) -> str:
-    named = random.choices([*domains, "foo"], k=random.choice((0, 0, 1, 2)))
+    named = random.choices([*domains, *["foo"] * 4], k=random.choice((0, 0, 1, 2)))
     return f"/leaks/{random.choice(ids)}" + (f"?domain_id={','.join(named)}" if named else "")
 
 
