@@ -8,6 +8,8 @@ from time import perf_counter
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.keys import PATTERN, PREFIX
+
 REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="-")
 
 _HEADER = b"x-request-id"
@@ -54,6 +56,11 @@ def _request_id(scope: Scope) -> str:
 
 def _line(scope: Scope, status: int, milliseconds: float) -> str:
     """How a request ended; its path stays on the line, whatever the client put into it."""
-    path = scope["path"][:512].encode("unicode_escape").decode()
     client = scope["client"][0] if scope.get("client") else "-"
-    return f"{scope['method']} {path} {status} {milliseconds:.1f} ms {client}"
+    return f"{scope['method']} {_printable(scope['path'])} {status} {milliseconds:.1f} ms {client}"
+
+
+def _printable(path: str) -> str:
+    """A path on one line; a key that was sent in the wrong place is none there."""
+    shown = PATTERN.sub(f"{PREFIX}***", path) if PREFIX in path else path
+    return shown[:512].encode("unicode_escape").decode()

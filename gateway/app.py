@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from gateway.access import AccessMiddleware
 from gateway.auth import Authenticator
+from gateway.documents import named_documents
 from gateway.errors import error_response, gateway_error_response
 from gateway.explorer import explorer
 from gateway.graphql import GraphQLEndpoint, graphql_routes
@@ -26,34 +27,43 @@ from gateway.masking import MaskingMiddleware
 from gateway.rest import LeakEndpoint, rest_routes
 from gateway.settings import Settings
 from gateway.storage.database import make_engine
+from gateway.storage.engine import Engine
 from gateway.storage.migrations import is_at_head
 from gateway.storage.reads import SQLStore
-from schema.errors import GatewayError
+from gateway.throttle import Throttle
+from gateway.timeouts import Timeouts
+from gateway.uses import Uses
+from schema.errors import GatewayError, Unavailable
 from schema.execution.execute import Executor
 from schema.execution.limits import Limits
 
 logger = logging.getLogger(__name__)
 
 
-def create_app(settings: Settings | None = None, *, demo_key: str | None = None) -> Starlette:
+def create_app(
+    settings: Settings | None = None, *, demo_key: str | None = None, engine: Engine | None = None
+) -> Starlette:
     """The application.
 
     Args:
         settings: How it is set; from the environment where left out.
         demo_key: The key that GraphiQL opens with; for the demo only.
+        engine: The database; the one of the settings where left out.
     """
     settings = settings or Settings.from_environment(os.environ)
-    engine = make_engine(
+    engine = engine or make_engine(
         settings.database_url,
         readers=settings.readers,
         pool_size=settings.pool_size,
         serving_role=settings.serving_role,
     )
-    store = SQLStore(engine)
+    timeouts = Timeouts(SQLStore(engine), settings.operation_timeout_seconds)
     secrets = settings.secrets
-    authenticator = Authenticator(engine, secrets.key)
+    uses = Uses(engine)
+    authenticator = Authenticator(engine, secrets.key, Throttle(settings.max_failed_keys), uses)
     executor = Executor(_limits(settings), introspection=settings.introspection, planned=settings.executor == "planner")
-    graphql = GraphQLEndpoint(authenticator, executor, store, secrets.cursor, settings.max_request_bytes)
+    documents = named_documents(settings.trusted_documents, executor.prepare)
+    graphql = GraphQLEndpoint(authenticator, executor, timeouts, secrets.cursor, settings.max_request_bytes, documents)
     page, explorer_routes = explorer(demo_key)
 
     @asynccontextmanager
@@ -62,17 +72,22 @@ def create_app(settings: Settings | None = None, *, demo_key: str | None = None)
         # What was made so far lasts as long as the process: the collector need not look at it again and again.
         gc.freeze()
         try:
-            yield
+            async with uses.written():
+                yield
         finally:
             gc.unfreeze()
             await engine.close()
+            counts = executor.counts
+            logger.info("Operations: %d planned, %d interpreted", counts["planned"], counts["interpreted"])
 
     async def is_ready() -> bool:
+        if engine.is_damaged:
+            raise Unavailable("The database is damaged. Run: python -m gateway check")
         return await is_at_head(engine)
 
-    return Starlette(
+    app = Starlette(
         routes=[
-            *rest_routes(LeakEndpoint(authenticator, executor, store, secrets.cursor)),
+            *rest_routes(LeakEndpoint(authenticator, executor, timeouts, secrets.cursor)),
             *graphql_routes(graphql, page),
             *explorer_routes,
             *health_routes(is_ready),
@@ -89,6 +104,9 @@ def create_app(settings: Settings | None = None, *, demo_key: str | None = None)
         },
         lifespan=lifespan,
     )
+    # It would send clients to whatever host a request names.
+    app.router.redirect_slashes = False
+    return app
 
 
 def create_worker() -> Starlette:
@@ -103,7 +121,13 @@ def _limits(settings: Settings) -> Limits:
         tokens=settings.max_tokens,
         depth=settings.max_depth,
         aliases=settings.max_aliases,
+        directives=settings.max_directives,
+        selections=settings.max_selections,
+        repeats=settings.max_repeats,
+        root_fields=settings.max_root_fields,
         nodes=settings.max_nodes,
+        variable_depth=settings.max_variable_depth,
+        variable_length=settings.max_variable_length,
     )
 
 

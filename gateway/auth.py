@@ -1,73 +1,119 @@
 """An API key becomes a caller with a scope.
 
-A key's caller is kept for a few seconds, so what an administrator changes takes effect within those.
+A key's caller is kept for a few seconds, so what an administrator changes takes effect within those. One that lets
+nobody in costs the same and is answered the same, whatever is wrong with it; only the log tells.
 """
 
 import hashlib
 import hmac
+import logging
 from collections import OrderedDict
-from datetime import UTC, datetime
 from time import monotonic
 
 from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection
 
 from gateway.keys import hash_key, parse
 from gateway.storage.directory import StoredKey, find_key
 from gateway.storage.engine import Engine
+from gateway.throttle import Throttle, network_of
+from gateway.uses import Uses
 from schema.errors import Unauthenticated
+from schema.instants import now
 from schema.scope import Caller
 
 KEPT_SECONDS = 4.0
-_CALLERS_KEPT = 1024
+_KEYS_KNOWN = 1024
+_NO_HASH = "0" * 64
+
+logger = logging.getLogger(__name__)
+
+
+class Refused(Unauthenticated):
+    """A request that is not let in.
+
+    Attributes:
+        reason: What is wrong with its key, for the log alone.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__()
+        self.reason = reason
 
 
 class Authenticator:
     """Tells who sends a request."""
 
-    def __init__(self, engine: Engine, secret: bytes) -> None:
+    def __init__(
+        self, engine: Engine, secret: bytes, throttle: Throttle, uses: Uses, kept_seconds: float = KEPT_SECONDS
+    ) -> None:
         self._engine = engine
         self._secret = secret
-        self._callers: OrderedDict[bytes, tuple[float, StoredKey]] = OrderedDict()
+        self._throttle = throttle
+        self._uses = uses
+        self._kept_seconds = kept_seconds
+        self._known: OrderedDict[bytes, tuple[float, StoredKey]] = OrderedDict()
 
-    async def caller(self, headers: Headers) -> Caller:
+    async def caller(self, connection: HTTPConnection) -> Caller:
         """The caller by the key in the headers.
 
         Raises:
             Unauthenticated: there is no key, two that differ, or one that is unknown, revoked or expired.
+            RateLimited: too many such keys came from there, and this one has never let anybody in.
             Unavailable: the store does not answer.
         """
-        key = presented_key(headers)
-        # Kept by its hash: a dump of the process's memory shows no key for longer than its request lasts.
-        digest = hashlib.sha256(key.encode()).digest()
-        kept_until, stored = self._callers.get(digest, (0.0, None))
-        if stored is None or monotonic() > kept_until:
-            stored = await self._look_up(key)
-            self._keep(digest, stored)
-        if stored.expires_at is not None and stored.expires_at <= _now():
-            raise Unauthenticated
+        try:
+            key = presented_key(connection.headers)
+            # Known by its hash: a dump of the process's memory shows no key for longer than its request lasts.
+            digest = hashlib.sha256(key.encode()).digest()
+            kept_until, stored = self._known.get(digest, (0.0, None))
+            if stored is None or monotonic() > kept_until or _is_past(stored.expires_at):
+                stored = await self._look_up(key, digest, network_of(connection))
+        except Refused as refused:
+            logger.warning("Refused %s: %s", connection.client.host if connection.client else "-", refused.reason)
+            raise
         return stored.caller
 
-    async def _look_up(self, key: str) -> StoredKey:
-        key_id = parse(key)
+    async def _look_up(self, key: str, digest: bytes, network: str) -> StoredKey:
+        # Whoever shares an address with one who guesses goes on with a key that let them in before.
+        if digest not in self._known:
+            self._throttle.check(network)
+        try:
+            stored = await self._find(key)
+        except Refused:
+            self._known.pop(digest, None)
+            self._throttle.count(network)
+            raise
+        self._uses.note(stored.caller.key_id, now())
+        self._keep(digest, stored)
+        return stored
+
+    async def _find(self, key: str) -> StoredKey:
+        key_id, hash_ = parse(key), hash_key(key, self._secret)
         stored = await find_key(self._engine, key_id) if key_id is not None else None
-        expected = stored.hash if stored is not None else ""
-        matches = hmac.compare_digest(hash_key(key, self._secret), expected)
-        if stored is None or not matches or stored.revoked_at is not None:
-            raise Unauthenticated
+        is_right = hmac.compare_digest(hash_, _NO_HASH if stored is None else stored.hash)
+        if key_id is None:
+            raise Refused("a key that is mistyped or not ours")
+        if stored is None or not is_right:
+            raise Refused(f"key {key_id} is unknown")
+        if stored.revoked_at is not None:
+            raise Refused(f"key {key_id} is revoked")
+        if _is_past(stored.expires_at):
+            raise Refused(f"key {key_id} is expired")
         return stored
 
     def _keep(self, digest: bytes, stored: StoredKey) -> None:
-        self._callers[digest] = monotonic() + KEPT_SECONDS, stored
-        self._callers.move_to_end(digest)
-        if len(self._callers) > _CALLERS_KEPT:
-            self._callers.popitem(last=False)
+        self._known[digest] = monotonic() + self._kept_seconds, stored
+        self._known.move_to_end(digest)
+        if len(self._known) > _KEYS_KNOWN:
+            self._known.popitem(last=False)
 
 
 def presented_key(headers: Headers) -> str:
     """The key of a request: `X-API-Key`, or `Authorization` with or without `Bearer`.
 
     Raises:
-        Unauthenticated: there is none, or several that differ.
+        Refused: there is none, or several that differ.
     """
     presented = set()
     for name, value in headers.raw:
@@ -76,7 +122,7 @@ def presented_key(headers: Headers) -> str:
         elif name == b"authorization":
             presented.add(_without_scheme(value.decode("latin-1")))
     if len(presented) != 1:
-        raise Unauthenticated
+        raise Refused("two keys that differ" if presented else "no key")
     return presented.pop()
 
 
@@ -85,5 +131,5 @@ def _without_scheme(value: str) -> str:
     return rest.strip() if scheme.lower() == "bearer" and rest else value.strip()
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def _is_past(instant: str | None) -> bool:
+    return instant is not None and instant <= now()

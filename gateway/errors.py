@@ -7,7 +7,7 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from schema.errors import Code, GatewayError
+from schema.errors import Code, GatewayError, RateLimited
 
 RETRY_AFTER_SECONDS = 1
 
@@ -18,7 +18,10 @@ STATUSES: dict[Code, HTTPStatus] = {
     Code.GRAPHQL_PARSE_FAILED: HTTPStatus.BAD_REQUEST,
     Code.GRAPHQL_VALIDATION_FAILED: HTTPStatus.BAD_REQUEST,
     Code.OPERATION_TOO_COSTLY: HTTPStatus.BAD_REQUEST,
+    Code.RATE_LIMITED: HTTPStatus.TOO_MANY_REQUESTS,
+    Code.PERSISTED_QUERY_NOT_FOUND: HTTPStatus.NOT_FOUND,
     Code.NOT_FOUND: HTTPStatus.NOT_FOUND,
+    Code.TIMEOUT: HTTPStatus.GATEWAY_TIMEOUT,
     Code.UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
     Code.INTERNAL: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
@@ -27,6 +30,7 @@ _TYPES = {
     HTTPStatus.BAD_REQUEST: "validation_error",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "payload_too_large",
     HTTPStatus.REQUEST_URI_TOO_LONG: "uri_too_long",
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "headers_too_large",
 }
 
 _HEADERS: dict[int, dict[str, str]] = {
@@ -42,6 +46,11 @@ def status_headers(status: int) -> Mapping[str, str]:
     return _HEADERS.get(status, {})
 
 
+def error_headers(error: GatewayError) -> Mapping[str, str]:
+    """The headers that go with one error and not with its status."""
+    return {"Retry-After": str(error.retry_after_seconds)} if isinstance(error, RateLimited) else {}
+
+
 def error_response(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
     """An error in the contract's shape: `{"type": string, "status": integer, "detail": string}`."""
     known = HTTPStatus(status)
@@ -53,4 +62,4 @@ def error_response(status: int, detail: str, headers: Mapping[str, str] | None =
 def gateway_error_response(_request: Request, error: Exception) -> Response:
     """An error of ours as a response; its message is for the caller."""
     assert isinstance(error, GatewayError)  # noqa: S101 - it is registered for no other
-    return error_response(STATUSES[error.code], error.message)
+    return error_response(STATUSES[error.code], error.message, error_headers(error))

@@ -14,15 +14,17 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from gateway.auth import Authenticator
-from gateway.bodies import BodyError, read_json
-from gateway.errors import MASKED, STATUSES, status_headers
+from gateway.bodies import BodyError, InvalidJSON, parse_json, read_json
+from gateway.documents import NamedDocuments
+from gateway.errors import MASKED, STATUSES, error_headers, status_headers
 from gateway.negotiation import preferred
+from gateway.timeouts import Timeouts
 from schema.batches import Request as OperationRequest
 from schema.errors import BadUserInput, Code, GatewayError
 from schema.execution.execute import Executor, NotAQuery, Operation, Result
 from schema.execution.refusal import RequestError
 from schema.scope import KeyScope
-from schema.store import Level, Store
+from schema.store import Level
 
 logger = logging.getLogger(__name__)
 
@@ -49,13 +51,15 @@ class GraphQLEndpoint:
         self,
         authenticator: Authenticator,
         executor: Executor,
-        store: Store,
+        timeouts: Timeouts,
         cursor_secret: bytes,
         max_request_bytes: int,
+        documents: NamedDocuments,
     ) -> None:
         self._authenticator = authenticator
+        self._documents = documents
         self._executor = executor
-        self._store = store
+        self._timeouts = timeouts
         self._cursor_secret = cursor_secret
         self._max_request_bytes = max_request_bytes
 
@@ -77,12 +81,12 @@ class GraphQLEndpoint:
             return _failure(error, media_type)
 
     async def _answer(self, request: Request, media_type: str) -> Response:
-        caller = await self._authenticator.caller(request.headers)
+        caller = await self._authenticator.caller(request)
         caller.require(KeyScope.LEAKS_READ)
         by_get = request.method in {"GET", "HEAD"}
         sent = _sent_by_get(request) if by_get else await read_json(request, self._max_request_bytes)
-        operation = _operation(sent)
-        context = OperationRequest(caller, self._store, self._cursor_secret)
+        operation = _operation(self._documents.resolved(sent, caller.organization.id))
+        context = OperationRequest(caller, self._timeouts.store(request.receive), self._cursor_secret)
         if request.headers.get(EXPLAIN_HEADER) == "1":
             return await self._explained(operation, context, media_type, only_queries=by_get)
         result = await self._executor.execute(operation, context, only_queries=by_get)
@@ -96,8 +100,7 @@ class GraphQLEndpoint:
         began = perf_counter_ns()
         result = await self._executor.execute(operation, context, only_queries=only_queries)
         microseconds = (perf_counter_ns() - began) // 1000
-        explanation = _explanation(result, context.levels, microseconds, self._executor.counts)
-        return _result_response(result, media_type, {"explain": explanation})
+        return _result_response(result, media_type, {"explain": _explanation(result, context.levels, microseconds)})
 
 
 def graphql_routes(endpoint: GraphQLEndpoint, page: Page | None) -> list[Route]:
@@ -135,13 +138,16 @@ def _wants_page(request: Request) -> bool:
 def _sent_by_get(request: Request) -> dict[str, Any]:
     """The parameters of a GET (section 5.3): objects are sent as JSON."""
     parameters = request.query_params
-    sent: dict[str, Any] = {name: parameters[name] for name in ("query", "operationName") if name in parameters}
+    if len(parameters) < len(parameters.multi_items()):
+        raise BadUserInput("Invalid parameters: one is given twice. Valid: each once.")
+    texts = ("query", "documentId", "operationName")
+    sent: dict[str, Any] = {name: parameters[name] for name in texts if name in parameters}
     for name in ("variables", "extensions"):
         if parameters.get(name):
             try:
-                sent[name] = orjson.loads(parameters[name])
-            except orjson.JSONDecodeError:
-                raise BadUserInput(f"Invalid {name}: no JSON. Valid: a JSON object.") from None
+                sent[name] = parse_json(parameters[name].encode())
+            except InvalidJSON as error:
+                raise BadUserInput(f"Invalid {name}: {error}. Valid: a JSON object.") from None
     return sent
 
 
@@ -173,9 +179,7 @@ def _result_response(result: Result, media_type: str, extensions: Mapping[str, A
     return _response(body, 200, media_type)
 
 
-def _explanation(
-    result: Result, levels: Sequence[Level], microseconds: int, counts: Mapping[str, int]
-) -> Mapping[str, Any]:
+def _explanation(result: Result, levels: Sequence[Level], microseconds: int) -> Mapping[str, Any]:
     """How an operation ran: in which executor, and the statements of each level with their rows and microseconds."""
     return {
         "executor": "planner" if result.is_planned else "interpreter",
@@ -184,7 +188,6 @@ def _explanation(
             {"microseconds": sum(step.microseconds for step in level), "statements": [asdict(step) for step in level]}
             for level in levels
         ],
-        "operationsSinceStart": {"planned": counts["planned"], "interpreted": counts["interpreted"]},
     }
 
 
@@ -216,7 +219,7 @@ def _failure(error: Exception, media_type: str) -> Response:
             errors = [{**e.formatted, "extensions": {"code": error.code}} for e in error.errors]
             return _response({"errors": errors}, status, media_type)
         case GatewayError():
-            return _refusal(STATUSES[error.code], error.code, error.message, media_type)
+            return _refusal(STATUSES[error.code], error.code, error.message, media_type, error_headers(error))
     logger.error("An operation failed", exc_info=error)
     return _refusal(500, Code.INTERNAL, MASKED, media_type)
 

@@ -14,12 +14,12 @@ from starlette.types import Receive, Scope, Send
 from gateway.auth import Authenticator
 from gateway.errors import MASKED, error_response
 from gateway.negotiation import preferred
+from gateway.timeouts import Timeouts
 from schema.batches import Request as OperationRequest
 from schema.errors import NotFound
 from schema.execution.execute import Executor, Result
 from schema.pages import PageLimits
 from schema.scope import KeyScope
-from schema.store import Store
 
 logger = logging.getLogger(__name__)
 
@@ -44,11 +44,13 @@ _CODES = {"resources": "type", "users": "identity_type"}
 class LeakEndpoint:
     """Answers with one leak and its connections."""
 
-    def __init__(self, authenticator: Authenticator, executor: Executor, store: Store, cursor_secret: bytes) -> None:
+    def __init__(
+        self, authenticator: Authenticator, executor: Executor, timeouts: Timeouts, cursor_secret: bytes
+    ) -> None:
         self._authenticator = authenticator
         self._executor = executor
         self._operation = executor.stored(OPERATION)
-        self._store = store
+        self._timeouts = timeouts
         self._cursor_secret = cursor_secret
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -60,11 +62,11 @@ class LeakEndpoint:
         """The leak, 304 where the client has it already, or an error in the contract's shape."""
         if preferred(request.headers.get("accept"), (_JSON_TYPE,), default=_JSON_TYPE) is None:
             return error_response(406, "Not acceptable. Valid: application/json.")
-        caller = await self._authenticator.caller(request.headers)
+        caller = await self._authenticator.caller(request)
         caller.require(KeyScope.LEAKS_READ)
         domain_ids = _domain_ids(request.query_params.getlist("domain_id"))
         caller.scope(domain_ids, "domain_id")
-        context = OperationRequest(caller, self._store, self._cursor_secret, WHOLE_LISTS)
+        context = OperationRequest(caller, self._timeouts.store(request.receive), self._cursor_secret, WHOLE_LISTS)
         variables = {"id": request.path_params["leak_id"], "domainIds": domain_ids}
         result = await self._executor.run(self._operation, variables, context)
         return _response(request, result)

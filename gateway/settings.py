@@ -6,6 +6,7 @@ import re
 import secrets as random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -81,6 +82,15 @@ def _origins(value: str) -> tuple[str, ...]:
     return origins
 
 
+def _networks(value: str) -> str:
+    try:
+        return ",".join(
+            str(ip_network(part.strip())).removesuffix("/32").removesuffix("/128") for part in value.split(",")
+        )
+    except ValueError:
+        raise ValueError("addresses or networks such as 192.0.2.0/24, separated by commas") from None
+
+
 def _level(value: str) -> str:
     if value.lower() not in {"debug", "info", "warning", "error"}:
         raise ValueError("debug, info, warning or error")
@@ -130,11 +140,44 @@ class Settings:
     cors_origins: tuple[str, ...] = _setting((), _origins, "origins whose pages may call, separated by commas")
     executor: str = _setting("planner", _executor, "how operations run: `planner`, or `interpreter` for all")
     introspection: bool = _setting(True, _switch, "whether the schema may be asked for")
+    max_header_bytes: int = _setting(32_768, _number(1024, 2**20), "the longest head of a request: address and headers")
+    header_timeout_seconds: int = _setting(
+        10, _number(1, 3600), "how long a connection may idle, and the head of a request take to come"
+    )
+    body_timeout_seconds: int = _setting(
+        10, _number(1, 3600), "how long its body may take to come, and a client to go on reading the answer"
+    )
     max_request_bytes: int = _setting(131_072, _number(1024, 2**30), "the longest body of an operation")
     max_tokens: int = _setting(2000, _number(10, 10**6), "the most lexical tokens of a document")
     max_depth: int = _setting(15, _number(1, 100), "the most fields inside fields")
     max_aliases: int = _setting(30, _number(0, 10**6), "the most aliases of an operation")
+    max_directives: int = _setting(50, _number(0, 10**6), "the most directives of an operation")
+    max_selections: int = _setting(
+        1000, _number(1, 10**6), "the most fields and fragments of an operation, a fragment's as often as it is spread"
+    )
+    max_repeats: int = _setting(
+        50, _number(1, 10**6), "the most times that the same field, or fragments, can be asked for at one place"
+    )
+    max_root_fields: int = _setting(30, _number(1, 10**6), "the most fields where an operation starts")
+    max_variable_depth: int = _setting(8, _number(0, 500), "the most lists and objects inside each other, in variables")
+    max_variable_length: int = _setting(
+        1000, _number(1, 10**9), "the most items of a list, or members of an object, in variables"
+    )
     max_nodes: int = _setting(100_000, _number(1, 10**9), "the most nodes that an operation can return")
+    max_failed_keys: int = _setting(
+        20, _number(0, 10**6), "the most wrong keys a minute from one address; 0 for no end"
+    )
+    trusted_proxies: str = _setting(
+        "127.0.0.1,::1",
+        _networks,
+        "proxies whose `X-Forwarded-For` is believed: addresses or networks, separated by commas",
+    )
+    trusted_documents: Path | None = _setting(
+        None, Path, "a JSON file from ids to the texts of documents: no others run; else all do that keep to the limits"
+    )
+    operation_timeout_seconds: int = _setting(
+        10, _number(1, 3600), "how long an operation may take; then it is stopped, down to the database"
+    )
     readers: int = _setting(2, _number(1, 64), "connections that read, with SQLite")
     pool_size: int = _setting(10, _number(1, 1000), "connections at the most, with PostgreSQL")
 

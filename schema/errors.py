@@ -16,7 +16,10 @@ class Code(StrEnum):
     GRAPHQL_PARSE_FAILED = "GRAPHQL_PARSE_FAILED"
     GRAPHQL_VALIDATION_FAILED = "GRAPHQL_VALIDATION_FAILED"
     OPERATION_TOO_COSTLY = "OPERATION_TOO_COSTLY"
+    RATE_LIMITED = "RATE_LIMITED"
+    PERSISTED_QUERY_NOT_FOUND = "PERSISTED_QUERY_NOT_FOUND"
     NOT_FOUND = "NOT_FOUND"
+    TIMEOUT = "TIMEOUT"
     UNAVAILABLE = "UNAVAILABLE"
     INTERNAL = "INTERNAL"
 
@@ -67,10 +70,37 @@ class OperationTooCostly(GatewayError):
     code = Code.OPERATION_TOO_COSTLY
 
 
+class RateLimited(GatewayError):
+    """Asked too often, or too much.
+
+    Attributes:
+        retry_after_seconds: When the same may be asked again.
+    """
+
+    code = Code.RATE_LIMITED
+
+    def __init__(self, message: str, retry_after_seconds: int) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
 class NotFound(GatewayError):
     """Nothing by this name is there, for this caller."""
 
     code = Code.NOT_FOUND
+
+
+class TimedOut(GatewayError):
+    """The operation was over its time and was stopped; the same one will hardly be faster."""
+
+    code = Code.TIMEOUT
+
+    def __init__(self, message: str = "The operation took too long and was stopped. Ask for less.") -> None:
+        super().__init__(message)
+
+
+class Abandoned(TimedOut):
+    """Whoever asked is gone: the operation was stopped, and nobody reads its answer."""
 
 
 class Unavailable(GatewayError):

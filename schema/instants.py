@@ -7,6 +7,16 @@ _WITH_OFFSET = re.compile(r"[0-9W-]{7,10}T[0-9:]{2,8}(?:[.,][0-9]{1,18})?(?:Z|[+
 _CANONICAL = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z")
 
 
+def now() -> str:
+    """This instant, in the canonical form."""
+    return write_instant(datetime.now(UTC))
+
+
+def write_instant(at: datetime) -> str:
+    """The canonical form of an instant."""
+    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+
+
 def parse_instant(text: str) -> str:
     """The canonical form of an instant: UTC, 24 characters, `2025-12-05T00:00:00.000Z`.
 

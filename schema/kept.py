@@ -9,19 +9,40 @@ Value = TypeVar("Value")
 
 
 class Kept(Generic[Key, Value]):
-    """A bounded cache: what was used longest ago goes first."""
+    """A bounded cache: what was used longest ago goes first.
 
-    def __init__(self, size: int) -> None:
+    Args:
+        size: How much is kept, in what `weigh` says of each value; their number where that is left out.
+    """
+
+    def __init__(self, size: int, weigh: Callable[[Value], int] = lambda _: 1) -> None:
         self._size = size
+        self._weigh = weigh
+        self._weight = 0
         self._values: OrderedDict[Key, Value] = OrderedDict()
 
     def get(self, key: Key, make: Callable[[], Value]) -> Value:
         """The value of a key, made where it is not kept."""
         value = self._values.get(key)
         if value is None:
-            value = self._values[key] = make()
-            if len(self._values) > self._size:
-                self._values.popitem(last=False)
+            value = make()
+            self.keep(key, value)
         else:
             self._values.move_to_end(key)
         return value
+
+    def find(self, key: Key) -> Value | None:
+        """The value of a key, where it is kept."""
+        value = self._values.get(key)
+        if value is not None:
+            self._values.move_to_end(key)
+        return value
+
+    def keep(self, key: Key, value: Value) -> None:
+        """Keep a value, and let go what that leaves no room for."""
+        if key in self._values:
+            self._weight -= self._weigh(self._values.pop(key))
+        self._values[key] = value
+        self._weight += self._weigh(value)
+        while self._weight > self._size and len(self._values) > 1:
+            self._weight -= self._weigh(self._values.popitem(last=False)[1])

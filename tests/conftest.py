@@ -107,7 +107,7 @@ def fresh_world(database_url: str) -> World:
 @pytest.fixture(scope="session")
 def live_gateway(world: World) -> Iterator[str]:
     """The address of a real server over the database that is filled once."""
-    with served(create_app(world.settings)) as address:
+    with served(create_app(world.settings), world.settings) as address:
         yield address
 
 

@@ -27,6 +27,7 @@ class CountingEngine:
         self._engine = engine
         self.dialect = engine.dialect
         self.open, self.close, self.transaction = engine.open, engine.close, engine.transaction
+        self.is_damaged = False
         self.commands: list[Command] = []
 
     async def run(self, program: Program[T]) -> T:

@@ -15,6 +15,8 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.types import Message
 
+from gateway.commands.serving import configuration
+from gateway.settings import Settings
 from tests.records import World
 
 Answer = dict[str, Any]
@@ -87,10 +89,11 @@ class Gateway:
 
 
 @contextmanager
-def served(app: Starlette) -> Iterator[str]:
+def served(app: Starlette, settings: Settings) -> Iterator[str]:
     """The address of a real server with this application."""
-    listening = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(app, log_config=None, lifespan="on", ws="none", timeout_graceful_shutdown=1)
+    listening = socket.create_server(("127.0.0.1", 0), backlog=2048)
+    config = configuration(app, settings)
+    config.timeout_graceful_shutdown = 1
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()

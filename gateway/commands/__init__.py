@@ -5,6 +5,8 @@ import sys
 import typer
 
 from gateway.commands import interruption
+from gateway.commands.backup import backup
+from gateway.commands.check import check
 from gateway.commands.demo import demo
 from gateway.commands.domains import domains
 from gateway.commands.examples import examples
@@ -62,6 +64,8 @@ app.command(
         'export -o "Example Corp" --domain example.com | jq .login',
     )
 )(export)
+app.command(epilog=examples("check"))(check)
+app.command(epilog=examples("backup leaks-backup.db"))(backup)
 app.command(epilog=examples("schema", "schema --check"))(schema)
 
 

@@ -42,14 +42,19 @@ async def open_database(settings: Settings, *, serving: bool = False) -> AsyncIt
     Raises:
         DatabaseError: it is not; the message says which command to run.
     """
-    _refuse_unmade(settings)
+    refuse_unmade(settings)
     async with open_engine(settings.database_url, settings.serving_role if serving else None) as engine:
         if not await is_at_head(engine):
             raise DatabaseError(f"The database is not at the newest version. {_MIGRATE}")
         yield engine
 
 
-def _refuse_unmade(settings: Settings) -> None:
+def refuse_unmade(settings: Settings) -> None:
+    """Refuse a SQLite file that is not there, or empty.
+
+    Raises:
+        DatabaseError: there is none; the message says which command to run.
+    """
     url = parse_url(settings.database_url)
     if url.get_backend_name() != "sqlite":
         return

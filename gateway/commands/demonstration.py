@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from gateway.commands.clock import now
 from gateway.commands.database import open_database
 from gateway.commands.keys import issue_key
 from gateway.commands.progress import progress
@@ -15,6 +14,7 @@ from gateway.storage.engine import Engine
 from gateway.storage.migrations import migrate
 from gateway.storage.reads import SQLStore
 from schema.errors import BadUserInput, NotFound
+from schema.instants import now
 from schema.pages import Order, PageRequest
 from schema.records import Domain, Kind, Organization
 from schema.scope import KeyScope, Scope

@@ -4,13 +4,13 @@ from typing import Annotated
 
 import typer
 
-from gateway.commands.clock import now
 from gateway.commands.database import DatabaseOption, open_database, read_settings
 from gateway.commands.examples import examples
 from gateway.commands.interruption import wait_for
 from gateway.commands.organizations import OrganizationOption
 from gateway.commands.tables import show
 from gateway.storage import directory
+from schema.instants import now
 from schema.records import Domain
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME")]

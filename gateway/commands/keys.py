@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.commands.clock import now, parse_expiry
+from gateway.commands.clock import parse_expiry, parse_overlap
 from gateway.commands.database import DatabaseOption, open_database, read_settings
 from gateway.commands.examples import examples
 from gateway.commands.interruption import wait_for
@@ -15,8 +15,11 @@ from gateway.keys import generate, hash_key
 from gateway.settings import Settings
 from gateway.storage import directory
 from gateway.storage.engine import Engine
+from schema.instants import now, write_instant
 from schema.records import Organization
 from schema.scope import KeyScope
+
+KeyArgument = Annotated[str, typer.Argument(metavar="ID", help="As `keys list` shows it.")]
 
 keys = typer.Typer(no_args_is_help=True, help="API keys: who may ask, and for what.")
 
@@ -86,6 +89,80 @@ async def issue_key(
     return key
 
 
+@keys.command(
+    "rotate",
+    epilog=examples(
+        "keys rotate f47ac10b-58cc-4372-a567-0e02b2c3d479",
+        "keys rotate f47ac10b-58cc-4372-a567-0e02b2c3d479 --overlap 7d --expires 90d",
+    ),
+)
+def rotate_key(
+    key_id: KeyArgument,
+    overlap: Annotated[
+        str, typer.Option(metavar="SPAN", help="How long the old key still works: 24h, 7d or 2w; 0h ends it now.")
+    ] = "24h",
+    expires: Annotated[
+        str | None,
+        typer.Option(metavar="WHEN", help="As in `keys create`; else after as long as the old one was made for."),
+    ] = None,
+    database_url: DatabaseOption = None,
+) -> None:
+    """Give a key a successor with its name, scopes and domains.
+
+    It is printed once, alone on standard output, and kept nowhere. The old key expires after the overlap, or when it
+    would have, if that is sooner.
+    """
+    settings = read_settings(database_url)
+    at = datetime.now(UTC)
+    ends_at = parse_overlap(overlap, at)
+    expires_at = None if expires is None else parse_expiry(expires, at)
+
+    async def work() -> tuple[str, str]:
+        async with open_database(settings) as engine:
+            old = await directory.find_listed_key(engine, key_id)
+            lasts_until = expires_at or _as_long_as(old, at)
+            key = await issue_successor(engine, settings, old, at, lasts_until, ends_at)
+            old_ends_at = min(old.expires_at or ends_at, ends_at)
+            return key, f"It expires: {lasts_until or 'never'}. The one that it succeeds: {old_ends_at}."
+
+    key, words = wait_for(work())
+    typer.echo(key)
+    hint(f"Keep it now: it is shown this once. {words}")
+
+
+async def issue_successor(
+    engine: Engine,
+    settings: Settings,
+    old: directory.ListedKey,
+    at: datetime,
+    expires_at: str | None,
+    ends_at: str,
+) -> str:
+    """Make a key that succeeds another, keep its hash and return its text.
+
+    Raises:
+        BadUserInput: the old key is revoked or expired.
+    """
+    key_id, key = generate()
+    await directory.rotate_key(
+        engine,
+        old.id,
+        successor_id=key_id,
+        hash_=hash_key(key, settings.secrets.key),
+        at=write_instant(at),
+        expires_at=expires_at,
+        ends_at=ends_at,
+    )
+    return key
+
+
+def _as_long_as(old: directory.ListedKey, at: datetime) -> str | None:
+    """When a successor expires that lasts as long as the old key was made for."""
+    if old.expires_at is None:
+        return None
+    return write_instant(at + (datetime.fromisoformat(old.expires_at) - datetime.fromisoformat(old.created_at)))
+
+
 @keys.command("list", epilog=examples("keys list", 'keys list --organization "Example Corp"'))
 def list_keys(
     organization: Annotated[
@@ -95,7 +172,7 @@ def list_keys(
 ) -> None:
     """List keys.
 
-    Id, organization, name, scopes, number of domains, and when each was created, expires and was revoked.
+    Id, organization, name, scopes, number of domains, and when each was created, last used, expires and was revoked.
     """
 
     async def work() -> list[directory.ListedKey]:
@@ -103,20 +180,18 @@ def list_keys(
             owner = None if organization is None else await directory.find_organization(engine, organization)
             return await directory.list_keys(engine, owner)
 
-    columns = ("id", "organization", "name", "scopes", "domains", "created", "expires", "revoked")
+    columns = ("id", "organization", "name", "scopes", "domains", "created", "last used", "expires", "revoked")
     show(columns, (_listed(key) for key in wait_for(work())))
 
 
 def _listed(key: directory.ListedKey) -> tuple[object, ...]:
     seen = "all" if key.domains is None else key.domains
-    return (key.id, key.organization, key.name, key.scopes, seen, key.created_at, key.expires_at, key.revoked_at)
+    instants = (key.created_at, key.last_used_at, key.expires_at, key.revoked_at)
+    return (key.id, key.organization, key.name, key.scopes, seen, *instants)
 
 
 @keys.command("revoke", epilog=examples("keys revoke f47ac10b-58cc-4372-a567-0e02b2c3d479"))
-def revoke_key(
-    key_id: Annotated[str, typer.Argument(metavar="ID", help="As `keys list` shows it.")],
-    database_url: DatabaseOption = None,
-) -> None:
+def revoke_key(key_id: KeyArgument, database_url: DatabaseOption = None) -> None:
     """Revoke a key by its id, for good."""
 
     async def work() -> None:

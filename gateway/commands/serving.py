@@ -2,10 +2,13 @@
 
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -18,6 +21,7 @@ from gateway.commands.database import DatabaseOption, open_database, read_settin
 from gateway.commands.interruption import wait_for
 from gateway.commands.listening import bind, listen, origin
 from gateway.commands.tables import hint
+from gateway.deadlines import Deadlines, GuardedProtocol
 from gateway.explorer.build import ExplorerBuildError, ensure_build
 from gateway.logs import configure
 from gateway.settings import Settings
@@ -53,6 +57,7 @@ def serve(
         workers=settings.workers if workers is None else workers,
     )
     wait_for(_check(settings))
+    _allow_sockets()
     with bind(settings.host, settings.port) as bound:
         build_explorer()
         configure(settings.log_level)
@@ -62,10 +67,19 @@ def serve(
             run_workers(settings, bound)
 
 
+def _allow_sockets() -> None:
+    """Let this process and its workers have as many sockets open as the system allows."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 async def _check(settings: Settings) -> None:
     """Find out now, and not in a worker, what is missing."""
     async with open_database(settings, serving=True):
         _ = settings.secrets
+    if settings.trusted_documents is not None:
+        create_app(settings)
 
 
 def build_explorer() -> None:
@@ -95,7 +109,7 @@ def run_server(app: Starlette, settings: Settings, bound: socket.socket) -> None
         # The server raises it again when it is done.
         signal.signal(ending, lambda *_: None)
     try:
-        _Server(_configuration(app), origin(settings.host, bound)).run(sockets=[bound])
+        _Server(configuration(app, settings), origin(settings.host, bound)).run(sockets=[bound])
     except SystemExit:
         # It could not start; the log says why.
         sys.exit(1)
@@ -113,22 +127,28 @@ def run_workers(settings: Settings, bound: socket.socket) -> None:
     listen(bound, _BACKLOG)
     bound.set_inheritable(True)
     logger.info("Serving on %s", origin(settings.host, bound))
-    workers = Multiprocess(_configuration("gateway.app:create_worker", settings.workers), sockets=[bound])
+    workers = Multiprocess(configuration("gateway.app:create_worker", settings), sockets=[bound])
     workers.run()
     if any(worker.exitcode == _STARTUP_FAILED for worker in workers.processes):
         sys.exit(1)
 
 
-def _configuration(app: Starlette | str, workers: int = 1) -> uvicorn.Config:
+def configuration(app: Starlette | str, settings: Settings) -> uvicorn.Config:
+    """How an application is served."""
+    deadlines = Deadlines(settings.header_timeout_seconds, settings.body_timeout_seconds, settings.max_header_bytes)
     return uvicorn.Config(
         app,
         factory=isinstance(app, str),
-        workers=workers,
+        workers=settings.workers,
         loop="uvloop",
-        http="httptools",
+        # Not a class, but called like one; workers are sent it as it is.
+        http=partial(GuardedProtocol, deadlines=deadlines),  # type: ignore[arg-type]
+        ws="none",
         access_log=False,
         log_config=None,
         server_header=False,
+        forwarded_allow_ips=settings.trusted_proxies,
         backlog=_BACKLOG,
+        timeout_keep_alive=settings.header_timeout_seconds,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )

@@ -53,6 +53,7 @@ def explorer(prefilled_key: str | None = None, build: Path = BUILD) -> tuple[Pag
     page = _page(index.read_text(encoding="utf-8"), prefilled_key)
     return page, [
         Route(PATH, page),
+        Route(f"{PATH}/", _without_slash),
         Mount(f"{PATH}/assets", _Assets(directory=build / "assets")),
     ]
 
@@ -65,6 +66,11 @@ def _page(template: str, key: str | None) -> Page:
         return HTMLResponse(template.replace(_PLACEHOLDER, escape(configuration, quote=True)), headers=headers)
 
     return page
+
+
+async def _without_slash(_request: Request) -> Response:
+    # A path alone: the host that a request names may be anybody's.
+    return Response(status_code=307, headers={"Location": PATH})
 
 
 class _Assets(StaticFiles):

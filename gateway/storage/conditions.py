@@ -46,7 +46,7 @@ def visible_node(node: FromClause, kind: Kind, dialect: Dialect) -> Condition:
 
 # ----------------------------------------------------------------- filters
 
-_NODE_FILTERS: Final = {
+NODE_FILTERS: Final = {
     "resource": (Kind.RESOURCE, "resource"),
     "identity": (Kind.USER, "identity"),
     "filename": (Kind.ENDPOINT, "filename"),
@@ -66,6 +66,17 @@ _LEAK_FILTERS: Final[dict[str, Callable[[FromClause, str, Dialect], Condition]]]
 }
 
 
+LISTED_FILTERS: Final = frozenset(
+    f"{column}_{end}"
+    for column, ends in (
+        ("risk_level", ("min", "max")),
+        ("first_seen", ("since", "until")),
+        ("added_at", ("since", "until")),
+    )
+    for end in ends
+)
+
+
 def parts(wanted: Filter) -> tuple[str, ...]:
     """The parts of a filter that are set: with them a statement's text is known."""
     return tuple(name for name in Filter.__slots__ if getattr(wanted, name) is not None)
@@ -76,12 +87,18 @@ def filter_values(wanted: Filter, at: str = "") -> dict[str, Any]:
     return {at + name: getattr(wanted, name) for name in parts(wanted)}
 
 
-def matches(leak: FromClause, wanted: tuple[str, ...], dialect: Dialect, at: str = "") -> list[Condition]:
-    """The conditions of a filter on a row of leaks."""
+def matches(
+    leak: FromClause, wanted: tuple[str, ...], dialect: Dialect, at: str = "", *, listed: FromClause | None = None
+) -> list[Condition]:
+    """The conditions of a filter on a row of leaks.
+
+    What leaks are listed by is looked for in `listed`, where that has it as well: its index tells without the leak.
+    """
+    rows = leak if listed is None else listed
     return [
-        _connected_to(leak, *_NODE_FILTERS[part], at + part)
-        if part in _NODE_FILTERS
-        else _LEAK_FILTERS[part](leak, at + part, dialect)
+        _connected_to(leak, *NODE_FILTERS[part], at + part)
+        if part in NODE_FILTERS
+        else _LEAK_FILTERS[part](rows if part in LISTED_FILTERS else leak, at + part, dialect)
         for part in wanted
     ]
 

@@ -1,14 +1,28 @@
 """Organizations, their domains and their keys: what administrators change, and what each request asks for first."""
 
 import unicodedata
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeVar
 from uuid import uuid4
 
 import orjson
-from sqlalchemy import FromClause, Table, Text, bindparam, exists, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Table,
+    Text,
+    and_,
+    bindparam,
+    case,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.sql.base import Executable
@@ -19,6 +33,7 @@ from gateway.storage.statements import SQLITE, Statement
 from gateway.storage.tables import domains, key_domains, keys, organizations
 from gateway.storage.types import Instant
 from schema.errors import BadUserInput, NotFound
+from schema.instants import now
 from schema.records import Domain, Organization
 from schema.scope import Caller, KeyScope, canonical_uuid
 
@@ -29,7 +44,10 @@ Named = TypeVar("Named", Organization, Domain)
 
 @dataclass(frozen=True, slots=True)
 class StoredKey:
-    """A key as a request needs it: what it must match, and the caller that it makes."""
+    """A key as a request needs it: what it must match, and the caller that it makes.
+
+    The caller of a key that is revoked or expired sees no domain.
+    """
 
     hash: str
     revoked_at: str | None
@@ -47,6 +65,7 @@ class ListedKey:
     scopes: str
     domains: int | None
     created_at: str
+    last_used_at: str | None
     expires_at: str | None
     revoked_at: str | None
 
@@ -56,7 +75,8 @@ class ListedKey:
 
 async def find_key(engine: Engine, key_id: str) -> StoredKey | None:
     """The key with an id, its organization and the domains it may see, in one statement."""
-    (rows,) = await engine.run(fetch(_key_statement(engine.dialect).bind(KeyIds((key_id,)), key_id=key_id)))
+    command = _key_statement(engine.dialect).bind(KeyIds((key_id,)), key_id=key_id, at=now())
+    (rows,) = await engine.run(fetch(command))
     return _stored_key(rows[0]) if rows else None
 
 
@@ -76,12 +96,21 @@ def _key_statement(dialect: Dialect) -> Statement:
     )
     key = keys.c
     columns = (key.id, key.name, key.scopes, key.restricted, key.hash, key.revoked_at, key.expires_at)
+    # Whoever is not let in costs what an unknown key costs, however many domains there are.
+    seen_if_let_in = case((_is_in_force(), seen))
     found = (
-        select(*columns, organizations.c.number, organizations.c.id, organizations.c.name, seen)
+        select(*columns, organizations.c.number, organizations.c.id, organizations.c.name, seen_if_let_in)
         .join(organizations, organizations.c.number == keys.c.organization_number)
         .where(keys.c.id == bindparam("key_id", type_=keys.c.id.type))
     )
     return Statement(found, dialect)
+
+
+def _is_in_force() -> ColumnElement[bool]:
+    """Whether a key is neither revoked nor expired `at` an instant."""
+    never = bindparam("never", None, type_=Instant())
+    at = bindparam("at", type_=Instant())
+    return and_(keys.c.revoked_at == never, or_(keys.c.expires_at == never, keys.c.expires_at > at))
 
 
 def _rows_as_json(dialect: Dialect, table: FromClause) -> Any:
@@ -234,6 +263,7 @@ async def add_key(
         "created_at": created_at,
         "expires_at": expires_at,
         "revoked_at": None,
+        "last_used_at": None,
     }
     rows = [{"key_id": key_id, "domain_number": number} for number in sorted(domain_numbers or ())]
     adding = Statement(insert(keys).values({column: bindparam(column) for column in values}), engine.dialect)
@@ -258,6 +288,7 @@ async def list_keys(engine: Engine, organization: Organization | None = None) ->
             keys.c.restricted,
             limited,
             keys.c.created_at,
+            keys.c.last_used_at,
             keys.c.expires_at,
             keys.c.revoked_at,
         )
@@ -269,11 +300,22 @@ async def list_keys(engine: Engine, organization: Organization | None = None) ->
         found = found.where(keys.c.organization_number == bindparam("organization"))
         values["organization"] = organization.number
     return [
-        ListedKey(id_, title, name, scopes, count if restricted else None, created_at, expires_at, revoked_at)
-        for id_, title, name, scopes, restricted, count, created_at, expires_at, revoked_at in await _rows(
-            engine, found, **values
-        )
+        ListedKey(id_, title, name, scopes, count if restricted else None, *instants)
+        for id_, title, name, scopes, restricted, count, *instants in await _rows(engine, found, **values)
     ]
+
+
+async def find_listed_key(engine: Engine, key_id: str) -> ListedKey:
+    """The key with an id, as administrators see it.
+
+    Raises:
+        NotFound: there is none.
+    """
+    canonical = canonical_uuid(key_id)
+    found = next((key for key in await list_keys(engine) if key.id == canonical), None)
+    if found is None:
+        raise NotFound(f'There is no key "{key_id}". See: keys list.')
+    return found
 
 
 async def revoke_key(engine: Engine, key_id: str, at: str) -> None:
@@ -282,13 +324,70 @@ async def revoke_key(engine: Engine, key_id: str, at: str) -> None:
     Raises:
         NotFound: there is none with this id.
     """
-    canonical = canonical_uuid(key_id)
-    found = {key.id: key for key in await list_keys(engine)}
-    if canonical is None or canonical not in found:
-        raise NotFound(f'There is no key "{key_id}". See: keys list.')
-    if found[canonical].revoked_at is None:
+    key = await find_listed_key(engine, key_id)
+    if key.revoked_at is None:
         change = update(keys).where(keys.c.id == bindparam("key")).values(revoked_at=bindparam("at"))
-        await _write(engine, change, key=canonical, at=at)
+        await _write(engine, change, key=key.id, at=at)
+
+
+async def rotate_key(
+    engine: Engine, key_id: str, *, successor_id: str, hash_: str, at: str, expires_at: str | None, ends_at: str
+) -> None:
+    """Keep a successor with a key's name, scopes and domains, and let the key itself expire at `ends_at` at the latest.
+
+    Raises:
+        BadUserInput: the key is revoked or expired.
+    """
+    values = {"key_id": key_id, "successor": successor_id, "at": at}
+    async with engine.transaction() as transaction:
+        adding = _successor(engine.dialect).bind(**values, hash=hash_, expires_at=expires_at)
+        (added,) = await transaction.run(fetch(adding))
+        if not added:
+            raise BadUserInput(f'The key "{key_id}" is revoked or expired, so nothing succeeds it. See: keys create.')
+        limiting = _successor_domains(engine.dialect).bind(key_id=key_id, successor=successor_id)
+        ending = _ending(engine.dialect).bind(key_id=key_id, ends_at=ends_at)
+        await transaction.run(fetch(limiting, ending))
+
+
+def _successor(dialect: Dialect) -> Statement:
+    key = keys.c
+    new = {
+        "id": bindparam("successor", type_=key.id.type),
+        "organization_number": key.organization_number,
+        "name": key.name,
+        "hash": bindparam("hash", type_=key.hash.type),
+        "scopes": key.scopes,
+        "restricted": key.restricted,
+        "created_at": bindparam("at", type_=Instant()),
+        "expires_at": bindparam("expires_at", type_=Instant()),
+        "revoked_at": bindparam("never", None, type_=Instant()),
+        "last_used_at": bindparam("never", None, type_=Instant()),
+    }
+    old = select(*new.values()).where(key.id == bindparam("key_id", type_=key.id.type), _is_in_force())
+    return Statement(insert(keys).from_select(list(new), old).returning(key.id), dialect)
+
+
+def _successor_domains(dialect: Dialect) -> Statement:
+    successor = bindparam("successor", type_=keys.c.id.type)
+    old = select(successor, key_domains.c.domain_number).where(key_domains.c.key_id == bindparam("key_id"))
+    return Statement(insert(key_domains).from_select(["key_id", "domain_number"], old), dialect)
+
+
+def _ending(dialect: Dialect) -> Statement:
+    never = bindparam("never", None, type_=Instant())
+    ends_at = bindparam("ends_at", type_=Instant())
+    lasts = or_(keys.c.expires_at == never, keys.c.expires_at > ends_at)
+    return Statement(update(keys).where(keys.c.id == bindparam("key_id"), lasts).values(expires_at=ends_at), dialect)
+
+
+async def record_uses(engine: Engine, last_used_at: Mapping[str, str]) -> None:
+    """Keep when each key was last used, by its id; what is known to be later stays."""
+    at = bindparam("at", type_=Instant())
+    change = update(keys).where(keys.c.id == bindparam("key_id"), keys.c.last_used_at < at).values(last_used_at=at)
+    # In one order, so that two processes wait for each other at one row and not at two.
+    rows = [{"key_id": key_id, "at": last_used_at[key_id]} for key_id in sorted(last_used_at)]
+    async with engine.transaction() as transaction:
+        await transaction.run(fetch(Statement(change, engine.dialect).bind_many(rows, KeyIds(tuple(last_used_at)))))
 
 
 # --------------------------------------------------------------------- shared

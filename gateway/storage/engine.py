@@ -22,6 +22,13 @@ class DatabaseError(Exception):
     """The database cannot be used as it is; the message is one line for a person."""
 
 
+class Damaged(DatabaseError):
+    """The database does not hold together any more."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The database is damaged: {reason}. Run: python -m gateway check")
+
+
 class Transaction(Protocol):
     """A transaction that is open."""
 
@@ -31,9 +38,15 @@ class Transaction(Protocol):
 
 
 class Engine(Protocol):
-    """A database that is open."""
+    """A database that is open.
+
+    Attributes:
+        dialect: How SQL is written for it.
+        is_damaged: Whether a statement has met damage since it was opened.
+    """
 
     dialect: Dialect
+    is_damaged: bool
 
     async def open(self) -> None:
         """Open the connections.
@@ -48,6 +61,7 @@ class Engine(Protocol):
 
         Raises:
             Unavailable: the database does not answer just now.
+            Damaged: what it reads does not hold together.
         """
         ...
 

@@ -44,9 +44,9 @@ class JsonText:
         self._dialect = dialect
         self._lists = 0
 
-    def written(self, wanted: JsonList) -> ColumnElement[Any]:
+    def written(self, wanted: JsonList, page: PageShape) -> ColumnElement[Any]:
         """The scope's own leaks, as a column."""
-        return _joined(self._list(wanted, None))
+        return _joined(self._list(wanted, None, page))
 
     def selected(self, selected: Selected, row: FromClause) -> ColumnElement[Any]:
         """What is selected of a row, as a column."""
@@ -60,16 +60,17 @@ class JsonText:
             case JsonList():
                 return _joined(self._list(selected, row))
 
-    def _list(self, wanted: JsonList, row: FromClause | None) -> list[Piece]:
+    def _list(self, wanted: JsonList, row: FromClause | None, page: PageShape | None = None) -> list[Piece]:
         """The pieces of a list of what a row is connected to; of the scope's own leaks where there is no row."""
         at = f"p{self._lists}_"
         self._lists += 1
+        shape = page or PageShape.of(wanted.pages)
         pieces: list[Piece] = ["{"]
         for place, (key, part) in enumerate(wanted.parts):
-            pieces += [f'{"," if place else ""}"{key}":', *self._part(part, wanted.pages, row, at)]
+            pieces += [f'{"," if place else ""}"{key}":', *self._part(part, wanted.pages, shape, row, at)]
         return [*pieces, "}"]
 
-    def _part(self, part: JsonListPart, pages: Pages, row: FromClause | None, at: str) -> list[Piece]:
+    def _part(self, part: JsonListPart, pages: Pages, shape: PageShape, row: FromClause | None, at: str) -> list[Piece]:
         match part:
             case Literal():
                 return [f'"{part.text}"']
@@ -77,10 +78,9 @@ class JsonText:
                 counts = Counts(pages.kind, pages.via, (), pages.filter)
                 return [cast(count_of(counts, _id(row), self._dialect, at).scalar_subquery(), Text)]
             case JsonNodes():
-                return ["[", self._nodes(part, pages, row, at), "]"]
+                return ["[", self._nodes(part, shape, row, at), "]"]
 
-    def _nodes(self, part: JsonNodes, pages: Pages, row: FromClause | None, at: str) -> ColumnElement[Any]:
-        shape = PageShape.of(pages)
+    def _nodes(self, part: JsonNodes, shape: PageShape, row: FromClause | None, at: str) -> ColumnElement[Any]:
         name = f"{at}page{self._lists}"
         rows: FromClause = rows_of_page(shape, _id(row), self._dialect, at).correlate(row).subquery(name)
         if shape.page.backward:

@@ -6,11 +6,20 @@ A parent is a row of a list of parents, or a row that the page is read for in pa
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, FromClause, Select, bindparam, func, select, true
+from sqlalchemy import BigInteger, ColumnElement, FromClause, Integer, Select, bindparam, func, select, true
 from sqlalchemy.engine.interfaces import Dialect
 
-from gateway.storage.conditions import in_scope, matches, of_organization, ordering, parts, within
-from gateway.storage.statements import unindexed
+from gateway.storage.conditions import (
+    LISTED_FILTERS,
+    NODE_FILTERS,
+    in_scope,
+    matches,
+    of_organization,
+    ordering,
+    parts,
+    within,
+)
+from gateway.storage.statements import SQLITE, each, unindexed
 from gateway.storage.tables import leaks, links, nodes
 from schema.pages import Order, PageRequest
 from schema.records import Kind
@@ -19,22 +28,31 @@ from schema.store import Counts, Pages
 
 @dataclass(frozen=True, slots=True)
 class PageShape:
-    """What decides the text of a page's statement; sizes, places and what a filter looks for are values."""
+    """What decides the text of a page's statement; sizes, places and what a filter looks for are values.
+
+    Attributes:
+        by: How the scope's own leaks are found, where not in order from the index of all: `domains`, or the part of the
+            filter that names what they are connected to.
+    """
 
     kind: Kind
     via: Kind | None
     order: Order
     page: PageRequest
     filter: tuple[str, ...]
+    by: str | None = None
 
     @classmethod
-    def of(cls, read: Pages) -> "PageShape":
-        """The shape of a read."""
+    def of(cls, read: Pages, *, is_narrow: bool = False) -> "PageShape":
+        """The shape of a read; in a narrow scope the scope's own leaks are found by domain."""
         page = read.page
         bounds = PageRequest(
             None if page.limit is None else 0, page.backward, page.after and ("", ""), page.before and ("", "")
         )
-        return cls(read.kind, read.via, read.order, bounds, parts(read.filter))
+        wanted = parts(read.filter)
+        is_of_scope = read.kind is Kind.LEAK and read.via is None and page.limit is not None
+        by = _by(wanted, is_narrow=is_narrow) if is_of_scope else None
+        return cls(read.kind, read.via, read.order, bounds, wanted, by)
 
     def without_limit(self) -> "PageShape":
         """The same, of any length."""
@@ -43,20 +61,25 @@ class PageShape:
 
 def rows_of_page(shape: PageShape, parent: ColumnElement[Any] | None, dialect: Dialect, at: str = "") -> Select[Any]:
     """The rows of one parent's page, all columns, in the direction that it is read in."""
+    if shape.by is not None:
+        return _leaks_by(shape, shape.by, dialect, at)
     if shape.kind is Kind.LEAK:
         return _leaks_of_page(shape, parent, dialect, at)
     return _nodes_of_page(shape, parent, dialect, at)
 
 
-def ids_of_page(shape: PageShape, parent: ColumnElement[Any], dialect: Dialect) -> Select[Any]:
+def ids_of_page(shape: PageShape, parent: ColumnElement[Any], dialect: Dialect, at: str = "") -> Select[Any]:
     """The ids of one parent's page of leaks, from the one index that has them in order."""
-    source = Source.of(shape.kind, shape.via)
+    source = Source.of(shape.kind, shape.via, at)
     value = source.rows.c[shape.order.column]
     found = select(source.leak_id).where(source.is_of(parent), in_scope(source.rows, dialect))
     if shape.filter:
-        leak = leaks.alias("filtered")
-        found = found.join_from(source.rows, leak, source.is_leak(leak)).where(*matches(leak, shape.filter, dialect))
-    return _bounded(found, shape, value, source.leak_id)
+        # What the index holds tells without the leak.
+        is_listed = source.are_leaks or LISTED_FILTERS.issuperset(shape.filter)
+        leak = source.rows if is_listed else leaks.alias(f"{at}filtered")
+        found = found if is_listed else found.join_from(source.rows, leak, source.is_leak(leak))
+        found = found.where(*matches(leak, shape.filter, dialect, at, listed=source.rows))
+    return _bounded(found, shape, value, source.leak_id, at)
 
 
 def count_of(read: Counts, parent: ColumnElement[Any] | None, dialect: Dialect, at: str = "") -> Select[Any]:
@@ -66,10 +89,49 @@ def count_of(read: Counts, parent: ColumnElement[Any] | None, dialect: Dialect, 
     wanted = parts(read.filter)
     if wanted and not source.are_leaks:
         leak = leaks.alias(f"{at}counted_leak")
-        counted = counted.join(leak, source.is_leak(leak)).where(*matches(leak, wanted, dialect, at))
+        counted = counted.join(leak, source.is_leak(leak)).where(
+            *matches(leak, wanted, dialect, at, listed=source.rows)
+        )
     elif wanted:
         counted = counted.where(*matches(source.rows, wanted, dialect, at))
     return counted.where(source.is_of(parent), in_scope(source.rows, dialect))
+
+
+def _by(wanted: tuple[str, ...], *, is_narrow: bool) -> str | None:
+    """How to find the scope's own leaks without walking past those of others."""
+    named = [part for part in ("filename", "identity", "resource") if part in wanted]
+    return named[0] if named else "domains" if is_narrow else None
+
+
+def _leaks_by(shape: PageShape, by: str, dialect: Dialect, at: str) -> Select[Any]:
+    """The scope's own leaks: as many as the page can take of each domain, or of each thing of a name; then the page."""
+    leak = leaks.alias(f"{at}leak")
+    candidates = _candidates_by(shape, by, dialect, at)
+    found = select(*leak.c).where(in_scope(leak, dialect), leak.c.id.in_(candidates))
+    return _bounded(found, shape, leak.c[shape.order.column], leak.c.id, at)
+
+
+def _candidates_by(shape: PageShape, by: str, dialect: Dialect, at: str) -> Select[Any]:
+    drivers: FromClause
+    is_wanted: ColumnElement[bool]
+    if by == "domains":
+        drivers = each(dialect, "domains", Integer())
+        key, via, is_wanted = drivers.c.value, Kind.DOMAIN, true()
+    else:
+        via, column = NODE_FILTERS[by]
+        drivers = nodes[via].alias(f"{at}named")
+        key, is_wanted = drivers.c.id, of_organization(drivers) & (drivers.c[column] == bindparam(at + by))
+    rest = tuple(part for part in shape.filter if part != by)
+    ids = ids_of_page(replace(shape, via=via, filter=rest, by=None), key, dialect, at)
+    if dialect is SQLITE:
+        source = Source.of(Kind.LEAK, via, f"{at}of_")
+        is_candidate = of_organization(source.rows) & source.leak_id.in_(ids.correlate(drivers))
+        if not source.are_leaks:
+            is_candidate &= source.is_of(key)
+        # An outer join, for SQLite goes through its left side first; whatever has no page has a null that is no id.
+        return select(source.leak_id).select_from(drivers.outerjoin(source.rows, is_candidate)).where(is_wanted)
+    page = ids.lateral(f"{at}ids")
+    return select(page.c[0]).select_from(drivers.join(page, true())).where(is_wanted)
 
 
 def _leaks_of_page(shape: PageShape, parent: ColumnElement[Any] | None, dialect: Dialect, at: str) -> Select[Any]:
@@ -79,7 +141,8 @@ def _leaks_of_page(shape: PageShape, parent: ColumnElement[Any] | None, dialect:
     found: Select[Any] = select(*leak.c).where(source.is_of(parent), in_scope(source.rows, dialect))
     if not source.are_leaks:
         found = found.join_from(source.rows, leak, source.is_leak(leak))
-    return _bounded(found.where(*matches(leak, shape.filter, dialect, at)), shape, value, source.leak_id, at)
+    wanted = matches(leak, shape.filter, dialect, at, listed=source.rows)
+    return _bounded(found.where(*wanted), shape, value, source.leak_id, at)
 
 
 def _nodes_of_page(shape: PageShape, parent: ColumnElement[Any] | None, dialect: Dialect, at: str) -> Select[Any]:

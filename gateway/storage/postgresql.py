@@ -32,6 +32,7 @@ class _Connection:
     def __init__(self, raw: asyncpg.Connection) -> None:
         self._raw = raw
         self._bounds: Bounds = None
+        self.has_bounds = False
 
     async def run(self, program: Program[T]) -> T:
         try:
@@ -52,6 +53,7 @@ class _Connection:
 
     async def _enter(self, bounds: Bounds) -> None:
         begin = "" if self._raw.is_in_transaction() else "BEGIN READ ONLY; "
+        self.has_bounds = True
         await self._raw.execute(begin + settings_of(bounds))
         self._bounds = bounds
 
@@ -60,6 +62,7 @@ class PostgreSQLEngine:
     """A PostgreSQL database that is open: to serve as a role that may do just that, or else to administer."""
 
     dialect = POSTGRESQL
+    is_damaged = False
 
     def __init__(self, url: str, pool_size: int = 10, serving_role: str | None = None) -> None:
         # A role that the connection begins with is the one that RESET and DISCARD lead back to.
@@ -96,11 +99,11 @@ class PostgreSQLEngine:
         """Run a program that reads, in one transaction where its statements have bounds."""
         try:
             async with self._database.connection() as connection:
-                raw = connection.raw_connection
+                running = _Connection(raw := connection.raw_connection)
                 try:
-                    return await _Connection(raw).run(program)
+                    return await running.run(program)
                 finally:
-                    if raw.is_in_transaction():
+                    if running.has_bounds:
                         await raw.execute("COMMIT")
         except _GONE as error:
             raise Unavailable from error

@@ -39,6 +39,8 @@ T = TypeVar("T")
 
 _STATEMENTS_KEPT = 1024
 _SELECTIONS_KEPT = 512
+_MOST_DOMAINS_OF_A_NARROW_SCOPE = 8
+"""A page of so few domains is put together of a page of each: the index of all would be walked past all others."""
 
 
 class SQLStore:
@@ -78,6 +80,7 @@ class Statements:
     def command(self, scope: Scope, read: Read) -> Command:
         """The statement of a read, with its values."""
         values = scope_values(scope)
+        is_narrow = len(scope.domains) <= _MOST_DOMAINS_OF_A_NARROW_SCOPE
         match read:
             case Lookup():
                 shape, selected = self._describe(read.select)
@@ -88,11 +91,15 @@ class Statements:
                 return statement.bind(scope, **(values | filter_values(read.filter) | {"parents": read.parents}))
             case Pages():
                 shape, selected = self._describe(read.select)
-                statement = self._statement((PageShape.of(read), shape), _pages, read)
+                page = PageShape.of(read, is_narrow=is_narrow)
+                statement = self._statement((page, shape), lambda read, dialect: _pages(read, page, dialect), read)
                 return statement.bind(scope, **(values | selected | _page_values(read)))
             case Written():
                 shape, selected = self._describe(read.list.parts)
-                statement = self._statement((PageShape.of(read.list.pages), shape, Written), _written, read)
+                page = PageShape.of(read.list.pages, is_narrow=is_narrow)
+                statement = self._statement(
+                    (page, shape, Written), lambda read, dialect: _written(read, page, dialect), read
+                )
                 return statement.bind(scope, **(values | selected | list_values(read.list.pages)))
         assert_never(read)
 
@@ -169,12 +176,11 @@ def _counts(read: Counts, dialect: Dialect) -> Select[Any]:
     return select(position, count_of(read, parent, dialect).scalar_subquery()).select_from(parents)
 
 
-def _written(read: Written, dialect: Dialect) -> Select[Any]:
-    return select(JsonText(dialect).written(read.list))
+def _written(read: Written, page: PageShape, dialect: Dialect) -> Select[Any]:
+    return select(JsonText(dialect).written(read.list, page))
 
 
-def _pages(read: Pages, dialect: Dialect) -> Select[Any]:
-    shape = PageShape.of(read)
+def _pages(read: Pages, shape: PageShape, dialect: Dialect) -> Select[Any]:
     if read.via is None:
         rows = rows_of_page(shape, None, dialect).subquery("page")
         return _in_order(_selected(read, rows, literal_column("0"), dialect), shape, rows)
@@ -200,7 +206,7 @@ def _leaks_of_parents(read: Pages, shape: PageShape, dialect: Dialect) -> Select
 def _nodes_of_leaks(read: Pages, shape: PageShape, dialect: Dialect) -> Select[Any]:
     """The nodes of each leak, numbered in order, up to the limit."""
     parents, position, parent = _parents(read.via, dialect)
-    unlimited = PageShape.of(read).without_limit()
+    unlimited = shape.without_limit()
     rows = rows_of_page(unlimited, parent, dialect).order_by(None).add_columns(position).select_from(parents)
     node = rows.subquery("node")
     order = ordering(shape.page, shape.order, node.c[shape.order.column], node.c.id)

@@ -14,7 +14,10 @@ from gateway.storage.tables import metadata
 
 SERVING_ROLE = "leaks_gateway"
 
-RIGHTS = {**dict.fromkeys(metadata.tables, "SELECT"), "alembic_version": "SELECT"}
+RIGHTS = {
+    **dict.fromkeys((*metadata.tables, "alembic_version"), "SELECT"),
+    "keys": "SELECT, UPDATE (last_used_at)",
+}
 """All that the serving role may do, by the table."""
 
 BOUNDED = tuple(metadata.tables)

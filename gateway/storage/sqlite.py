@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from databases import Database
 
-from gateway.storage.engine import DatabaseError, Program, Rows, Transaction
+from gateway.storage.engine import Damaged, DatabaseError, Program, Rows, Transaction
 from gateway.storage.statements import SQLITE, Command
 from schema.errors import Unavailable
 
@@ -29,14 +29,30 @@ APPLICATION_ID = 0x4C45414B
 BUSY_TIMEOUT_SECONDS = 5.0
 _MOST_PROGRAMS_A_HOP = 32
 _ANALYZED_ROWS = 1000
+_PRIMARY_CODE = 0xFF
+"""The part of an error's code that all its kinds share (https://www.sqlite.org/rescode.html)."""
+
+_STEPS_BETWEEN_LOOKS = 200_000
+"""Some milliseconds: no statement of a common size is ever asked about."""
 
 
 class _ReadingConnection(sqlite3.Connection):
+    """Reads for one program after the other, and stops in the middle of a statement that nobody waits for any more.
+
+    SQLite asks in its own thread, between two steps of the statement that runs. So it is always the right one that
+    ends, which `interrupt` from another thread could not promise where programs share a hop.
+    """
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.outcome: asyncio.Future[Any] | None = None
+        self.set_progress_handler(self._is_unwanted, _STEPS_BETWEEN_LOOKS)
         self.execute("PRAGMA query_only = ON")
         self.execute("PRAGMA temp_store = MEMORY")
         self.execute("PRAGMA mmap_size = 1073741824")
+
+    def _is_unwanted(self) -> bool:
+        return self.outcome is not None and self.outcome.cancelled()
 
 
 class _WritingConnection(sqlite3.Connection):
@@ -106,7 +122,7 @@ class _Reader:
         while self._waiting:
             taken = self._waiting[:_MOST_PROGRAMS_A_HOP]
             del self._waiting[:_MOST_PROGRAMS_A_HOP]
-            outcomes = await self._held.call(_run_each, [program for program, _ in taken])
+            outcomes = await self._held.call(_run_each, taken)
             for (_, future), outcome in zip(taken, outcomes, strict=True):
                 if future.done():
                     continue
@@ -127,11 +143,16 @@ class _Writer:
 
 
 class SQLiteEngine:
-    """A SQLite file that is open, through `databases`."""
+    """A SQLite file that is open, through `databases`.
+
+    Attributes:
+        is_damaged: Whether a statement has met damage since it was opened.
+    """
 
     dialect = SQLITE
 
     def __init__(self, path: Path, readers: int = 2) -> None:
+        self.is_damaged = False
         self._path = path
         self._held_readers = [_Held(path, _ReadingConnection, "ro") for _ in range(readers)]
         self._readers = [_Reader(held) for held in self._held_readers]
@@ -159,7 +180,7 @@ class SQLiteEngine:
 
     async def close(self) -> None:
         """Give every connection back, and what was written its statistics."""
-        if self._held_writer is not None:
+        if self._held_writer is not None and not self.is_damaged:
             await self._held_writer.call(_analyze)
         for held in (*self._held_readers, self._held_writer):
             if held is not None:
@@ -174,10 +195,15 @@ class SQLiteEngine:
             if not _may_pass(error):
                 raise
             raise Unavailable from error
+        except sqlite3.DatabaseError as error:
+            self._refuse_damage(error)
+            raise
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
-        """Open a transaction that writes."""
+        """Open a transaction that writes; a file that is damaged is left as it is."""
+        if self.is_damaged:
+            raise Damaged("it is not written to any more")
         async with self._writing:
             held = await self._writer()
             try:
@@ -189,7 +215,13 @@ class SQLiteEngine:
                 await held.call(_rollback)
                 if isinstance(error, sqlite3.OperationalError):
                     raise Unavailable(f"The database cannot be written to: {error}.") from error
+                self._refuse_damage(error)
                 raise
+
+    def _refuse_damage(self, error: BaseException) -> None:
+        if getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+            self.is_damaged = True
+            raise Damaged(str(error)) from error
 
     async def _writer(self) -> _Held:
         if self._held_writer is None:
@@ -202,7 +234,7 @@ class SQLiteEngine:
         return self._held_writer
 
 
-def _run_each(connection: sqlite3.Connection, programs: Sequence[Program[Any]]) -> list[Any]:
+def _run_each(connection: _ReadingConnection, waiting: Sequence[tuple[Program[Any], asyncio.Future[Any]]]) -> list[Any]:
     """Run programs that read and were all waiting; what several of them ask in the same words is read once."""
     known: dict[tuple[str, Any], Rows] = {}
 
@@ -214,7 +246,8 @@ def _run_each(connection: sqlite3.Connection, programs: Sequence[Program[Any]]) 
         return rows
 
     outcomes: list[Any] = []
-    for program in programs:
+    for program, future in waiting:
+        connection.outcome = future
         try:
             outcomes.append(_run(read, program))
         except Exception as error:  # noqa: BLE001 - it is raised where the program is awaited

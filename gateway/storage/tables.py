@@ -83,6 +83,7 @@ keys = Table(
     _instant("created_at"),
     _instant("expires_at"),
     _instant("revoked_at"),
+    _instant("last_used_at"),
     Index("ix_keys_organization", "organization_number"),
 )
 

@@ -1,7 +1,7 @@
 """A document, parsed and validated once and kept; and the operation in it that a request means."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,11 +16,17 @@ from graphql import (
     parse,
     validate,
 )
-from graphql.validation import NoSchemaIntrospectionCustomRule, recommended_rules, specified_rules
+from graphql.validation import (
+    ASTValidationRule,
+    NoSchemaIntrospectionCustomRule,
+    OverlappingFieldsCanBeMergedRule,
+    recommended_rules,
+    specified_rules,
+)
 
 from schema.errors import Code
 from schema.execution.coercion import Coercion
-from schema.execution.limits import Limits, check_shape
+from schema.execution.limits import Limits, check_merging, check_shape
 from schema.execution.plan import Plan
 from schema.execution.planning import Declined
 from schema.execution.refusal import MAX_ERRORS, RequestError
@@ -28,7 +34,10 @@ from schema.execution.variables import sizing_variables, steering_variables
 from schema.kept import Kept
 
 _PLANS_KEPT = 16
-_RULES = (*specified_rules, *recommended_rules)
+_CHARACTERS_KEPT = 262_144
+"""What is parsed takes up to two hundred times its text."""
+_MERGING = OverlappingFieldsCanBeMergedRule
+_RULES = tuple(rule for rule in (*specified_rules, *recommended_rules) if rule is not _MERGING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +73,14 @@ class PreparedOperation:
 
 
 class Document:
-    """The operations of a document."""
+    """The operations of a document.
 
-    def __init__(self, operations: Mapping[str | None, PreparedOperation]) -> None:
+    Attributes:
+        characters: How long its text is.
+    """
+
+    def __init__(self, characters: int, operations: Mapping[str | None, PreparedOperation]) -> None:
+        self.characters = characters
         self._operations = operations
         self._only = next(iter(operations.values())) if len(operations) == 1 else None
 
@@ -90,11 +104,11 @@ class Document:
 class Documents:
     """The documents of a schema; the ones used last are kept, by a hash of their text."""
 
-    def __init__(self, schema: GraphQLSchema, limits: Limits, *, introspection: bool = True, kept: int = 1024) -> None:
+    def __init__(self, schema: GraphQLSchema, limits: Limits, *, introspection: bool = True) -> None:
         self._schema = schema
         self._limits = limits
         self._rules = _RULES if introspection else (*_RULES, NoSchemaIntrospectionCustomRule)
-        self._documents: Kept[bytes, Document] = Kept(kept)
+        self._documents: Kept[bytes, Document] = Kept(_CHARACTERS_KEPT, lambda document: document.characters)
 
     def get(self, text: str) -> Document:
         """The document of a text.
@@ -114,10 +128,11 @@ class Documents:
         }
         fragments = {d.name.value: d for d in node.definitions if isinstance(d, FragmentDefinitionNode)}
         check_shape(operations.values(), fragments, self._limits)
-        errors = validate(self._schema, node, self._rules, max_errors=MAX_ERRORS, hide_suggestions=True)
-        if errors:
-            raise RequestError(Code.GRAPHQL_VALIDATION_FAILED, errors[:MAX_ERRORS])
+        self._validate(node, self._rules)
+        check_merging(operations.values(), fragments, self._limits)
+        self._validate(node, [_MERGING])
         return Document(
+            len(text),
             {
                 name: PreparedOperation(
                     node,
@@ -129,5 +144,10 @@ class Documents:
                     sizing_variables(operation, fragments),
                 )
                 for name, operation in operations.items()
-            }
+            },
         )
+
+    def _validate(self, node: DocumentNode, rules: Collection[type[ASTValidationRule]]) -> None:
+        errors = validate(self._schema, node, rules, max_errors=MAX_ERRORS, hide_suggestions=True)
+        if errors:
+            raise RequestError(Code.GRAPHQL_VALIDATION_FAILED, errors[:MAX_ERRORS])

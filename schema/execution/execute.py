@@ -12,10 +12,10 @@ from graphql.execution.values import VariableValues
 
 from schema.batches import Request
 from schema.build import build_schema
-from schema.errors import GatewayError, Unavailable
+from schema.errors import GatewayError, TimedOut, Unavailable
 from schema.execution.binding import bind
 from schema.execution.documents import Documents, PreparedOperation
-from schema.execution.limits import UNLIMITED, Limits, check_nodes, count_nodes
+from schema.execution.limits import UNLIMITED, Limits, check_nodes, check_variables, count_nodes
 from schema.execution.plan import Plan
 from schema.execution.planning import Declined, Planner
 from schema.execution.running import run
@@ -65,6 +65,15 @@ class Executor:
         self._planner = Planner(strawberry_schema, self._schema) if planned else None
         self.counts: Counter[str] = Counter()
 
+    def prepare(self, query: str) -> None:
+        """Parse, check and keep a document that is to run later.
+
+        Raises:
+            RequestError: it is not valid.
+            OperationTooCostly: it is over a limit.
+        """
+        self._documents.get(query)
+
     async def execute(self, operation: Operation, request: Request, *, only_queries: bool = False) -> Result:
         """Run an operation.
 
@@ -73,10 +82,12 @@ class Executor:
             OperationTooCostly: it is over a limit.
             NotAQuery: it is none, and only queries are taken.
             Unavailable: the store does not answer just now.
+            TimedOut: it was stopped.
         """
         prepared = self._documents.get(operation.query).operation(operation.operation_name)
         if only_queries and not prepared.is_query:
             raise NotAQuery
+        check_variables(operation.variables, prepared.limits)
         return await self.run(prepared, operation.variables, request)
 
     def stored(self, query: str) -> PreparedOperation:
@@ -121,7 +132,8 @@ class Executor:
         key = tuple([variables.coerced.get(name) for name in prepared.steering])
         plan = prepared.plans.get(key, lambda: planner.plan_or_decline(prepared.node, prepared.fragments, variables))
         if isinstance(plan, Declined):
-            raise plan
+            # Not the kept one: it would hold on to the frames of every request that it was ever raised in.
+            raise Declined
         return plan
 
     async def _interpret(self, prepared: PreparedOperation, values: Mapping[str, Any], request: Request) -> Result:
@@ -138,6 +150,6 @@ class Executor:
         errors = result.errors or ()
         for error in errors:
             # As a plan has it: without the store there is no answer, not one with holes.
-            if isinstance(error.original_error, Unavailable):
+            if isinstance(error.original_error, (Unavailable, TimedOut)):
                 raise error.original_error
         return Result(result.data, errors, is_planned=False)

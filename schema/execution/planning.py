@@ -243,14 +243,17 @@ class _Planning:
         if len(plain) != len(node.arguments or ()) or any(_has_default(one) for one in field.args.values()):
             return arguments
 
-        required = [names[name] for name, argument in field.args.items() if isinstance(argument.type, GraphQLNonNull)]
+        wanted = frozenset(plain.values())
+        required = [
+            plain[names[name]] for name, argument in field.args.items() if isinstance(argument.type, GraphQLNonNull)
+        ]
 
         def plain_arguments(variables: VariableValues) -> Mapping[str, Any]:
             """What GraphQL's own scalars come as is what a resolver takes; the rest is Strawberry's to convert."""
-            values = {name: variables.coerced.get(variable, Undefined) for name, variable in plain.items()}
-            if Undefined in values.values() or any(values.get(name) is None for name in required):
+            coerced = variables.coerced
+            if not coerced.keys() >= wanted or any(coerced[variable] is None for variable in required):
                 return arguments(variables)
-            return values
+            return {name: coerced[variable] for name, variable in plain.items()}
 
         return plain_arguments
 

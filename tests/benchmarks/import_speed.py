@@ -59,6 +59,7 @@ class Limit:
     """Stands in for an engine: `sqlite3` and nothing else, with a stopwatch on what it writes."""
 
     dialect = SQLITE
+    is_damaged = False
 
     def __init__(self, database: Path) -> None:
         self.seconds = 0.0

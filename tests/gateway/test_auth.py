@@ -1,13 +1,189 @@
-"""What an administrator changes about a key takes effect under a running gateway."""
+"""Who is let in, what it costs to be refused, and what an administrator changes under a running gateway."""
 
 import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pytest
+from starlette.requests import HTTPConnection
 
 from gateway.app import create_app
-from gateway.auth import KEPT_SECONDS
+from gateway.auth import KEPT_SECONDS, Authenticator
+from gateway.keys import generate, hash_key
 from gateway.storage.database import open_engine
-from gateway.storage.directory import archive_domain, revoke_key
-from tests.records import EXAMPLE_ID, LONG_AGO, OTHER_DOMAIN_LEAK_ID, fill
+from gateway.storage.directory import add_key, archive_domain, find_organization, revoke_key
+from gateway.throttle import Throttle
+from gateway.uses import Uses
+from schema.errors import RateLimited, Unauthenticated
+from schema.instants import now, write_instant
+from schema.scope import KeyScope
+from tests.operations import CountingEngine
+from tests.records import EXAMPLE_ID, LONG_AGO, OTHER_DOMAIN_LEAK_ID, World, fill
 from tests.serving import Gateway, running
+
+HERE, THERE = "192.0.2.1", "192.0.2.2"
+QUERY = b'{"query": "{ viewer { name } }"}'
+LOOKED_UP, AT_ONCE = 1, 0
+
+
+class Door:
+    """An authenticator over a world's database, whose statements are counted."""
+
+    def __init__(self, engine: CountingEngine, world: World, authenticator: Authenticator) -> None:
+        self.engine = engine
+        self._keys = world.keys
+        self._authenticator = authenticator
+
+    async def knock(self, key: str, address: str = HERE) -> tuple[str, int]:
+        """How a key fares, and how many statements that takes."""
+        self.engine.commands.clear()
+        headers = [(b"x-api-key", self._keys.get(key, key).encode())]
+        connection = HTTPConnection({"type": "http", "headers": headers, "client": (address, 4321)})
+        try:
+            await self._authenticator.caller(connection)
+        except (RateLimited, Unauthenticated) as error:
+            return error.code.value, len(self.engine.commands)
+        return "in", len(self.engine.commands)
+
+
+@asynccontextmanager
+async def opened(
+    world: World, *, limit: int = 0, kept_seconds: float = KEPT_SECONDS, secret: bytes | None = None
+) -> AsyncIterator[Door]:
+    async with world.serving() as engine:
+        counting = CountingEngine(engine)
+        secret = secret or world.settings.secrets.key
+        yield Door(counting, world, Authenticator(counting, secret, Throttle(limit), Uses(engine), kept_seconds))
+
+
+# ------------------------------------------------------------------- refusals
+
+
+async def test_unknown_expired_and_revoked_keys_take_the_same_statement_each_time(world: World) -> None:
+    async with opened(world) as door:
+        assert await door.knock("read") == ("in", LOOKED_UP)
+        (command,) = door.engine.commands
+        for key in (generate()[1], "expired", "revoked"):
+            for _ in range(3):
+                assert await door.knock(key) == ("UNAUTHENTICATED", LOOKED_UP)
+                assert [one.sql for one in door.engine.commands] == [command.sql]
+        assert await door.knock("read") == ("in", AT_ONCE)
+
+
+async def test_a_key_with_a_known_id_and_another_secret_is_an_unknown_one(world: World) -> None:
+    async with opened(world, secret=b"plainly-fake") as door:
+        for _ in range(2):
+            assert await door.knock("read") == ("UNAUTHENTICATED", LOOKED_UP)
+
+
+async def test_a_typing_error_is_told_without_a_look_up(world: World) -> None:
+    key = world.keys["read"]
+    async with opened(world) as door:
+        for mistyped in (key[:-1], key[:30] + ("a" if key[30] != "a" else "b") + key[31:], "lgk_" + "z" * 71, "x"):
+            assert await door.knock(mistyped) == ("UNAUTHENTICATED", AT_ONCE)
+
+
+def _told(response: httpx.Response) -> tuple[int, Mapping[str, str], bytes]:
+    headers = {name: value for name, value in response.headers.items() if name != "x-request-id"}
+    return response.status_code, headers, response.content
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_whatever_is_wrong_with_a_key_the_answer_is_the_same_to_the_byte(gateway: Gateway) -> None:
+    keys = (gateway.world.keys["expired"], gateway.world.keys["revoked"], generate()[1], "nonsense")
+    for accept in ("application/json", "application/graphql-response+json"):
+        told = [_told(await gateway.post(QUERY, None, X_API_Key=key, Accept=accept)) for key in keys]
+        assert [one == told[0] for one in told] == [True] * 4
+        assert told[0][0] == 401
+    told = [_told(await gateway.get(f"/leaks/{EXAMPLE_ID}", None, headers={"X-API-Key": key})) for key in keys]
+    assert [one == told[0] for one in told] == [True] * 4
+    assert told[0][0] == 401
+
+
+async def _add_key(world: World, expires_at: str) -> str:
+    async with open_engine(world.url) as engine:
+        key_id, key = generate()
+        await add_key(
+            engine,
+            await find_organization(engine, "Example Corp"),
+            key_id=key_id,
+            name="short-lived",
+            hash_=hash_key(key, world.settings.secrets.key),
+            scopes={KeyScope.LEAKS_READ},
+            domain_numbers=None,
+            created_at=now(),
+            expires_at=expires_at,
+        )
+        return key
+
+
+async def test_a_key_that_expires_while_it_is_kept_is_refused_like_any_other(sqlite_url: str) -> None:
+    world = await fill(sqlite_url)
+    expires_at = datetime.now(UTC) + timedelta(seconds=3)
+    key = await _add_key(world, write_instant(expires_at))
+    async with opened(world, kept_seconds=600) as door:
+        assert await door.knock(key) == ("in", LOOKED_UP)
+        await asyncio.sleep((expires_at - datetime.now(UTC)).total_seconds() + 0.01)
+        for _ in range(2):
+            assert await door.knock(key) == ("UNAUTHENTICATED", LOOKED_UP)
+
+
+# ------------------------------------------------------------------- throttling
+
+
+async def test_too_many_wrong_keys_from_one_address_are_refused_without_a_look_up(world: World) -> None:
+    async with opened(world, limit=3) as door:
+        for key in (generate()[1], "revoked", "nonsense"):
+            assert (await door.knock(key))[0] == "UNAUTHENTICATED"
+        for key in (generate()[1], "revoked", "expired", "nonsense", "read"):
+            assert await door.knock(key) == ("RATE_LIMITED", AT_ONCE)
+        assert await door.knock("revoked", THERE) == ("UNAUTHENTICATED", LOOKED_UP)
+        assert await door.knock("read", THERE) == ("in", LOOKED_UP)
+
+
+async def test_a_key_that_was_let_in_before_goes_on_beside_one_who_guesses(world: World) -> None:
+    async with opened(world, limit=3, kept_seconds=-1) as door:
+        assert await door.knock("read") == ("in", LOOKED_UP)
+        for _ in range(3):
+            await door.knock("revoked")
+        assert await door.knock("revoked") == ("RATE_LIMITED", AT_ONCE)
+        for _ in range(3):
+            assert await door.knock("read") == ("in", LOOKED_UP)
+
+
+async def test_a_key_that_was_let_in_before_and_is_revoked_is_a_wrong_one(sqlite_url: str) -> None:
+    world = await fill(sqlite_url)
+    async with opened(world, limit=3, kept_seconds=-1) as door:
+        assert await door.knock("read") == ("in", LOOKED_UP)
+        async with open_engine(sqlite_url) as engine:
+            await revoke_key(engine, world.key_ids["read"], now())
+        for _ in range(3):
+            assert await door.knock("read") == ("UNAUTHENTICATED", LOOKED_UP)
+        assert await door.knock("read") == ("RATE_LIMITED", AT_ONCE)
+
+
+async def test_whoever_has_to_wait_is_told_how_long_in_the_shape_of_the_door(world: World) -> None:
+    settings = replace(world.settings, max_failed_keys=2)
+    async with running(create_app(settings)) as client:
+        gateway = Gateway(client, world)
+        for _ in range(2):
+            assert (await gateway.get(f"/leaks/{EXAMPLE_ID}", "revoked")).status_code == 401
+        response = await gateway.get(f"/leaks/{EXAMPLE_ID}", "revoked")
+        assert response.status_code == 429
+        assert 1 <= int(response.headers["retry-after"]) <= 60
+        detail = "Too many requests with a key that is not valid."
+        assert response.json() == {"type": "too_many_requests", "status": 429, "detail": detail}
+        response = await gateway.post(QUERY, "revoked")
+        assert response.status_code == 429
+        assert 1 <= int(response.headers["retry-after"]) <= 60
+        assert response.json() == {"errors": [{"message": detail, "extensions": {"code": "RATE_LIMITED"}}]}
+        assert (await gateway.get(f"/leaks/{EXAMPLE_ID}", None)).status_code == 401, "no key is no guess"
+
+
+# ------------------------------------------------------ what an administrator changes
 
 
 async def test_a_revoked_key_and_an_archived_domain_are_noticed_within_seconds(sqlite_url: str) -> None:

@@ -44,6 +44,8 @@ def test_the_readme_says_what_each_setting_means() -> None:
         ("CORS_ORIGINS", "dashboard.example"),
         ("INTROSPECTION", "maybe"),
         ("MAX_NODES", "1e3"),
+        ("TRUSTED_PROXIES", "*"),
+        ("TRUSTED_PROXIES", "192.0.2.1, proxy.example"),
     ],
 )
 def test_a_value_that_cannot_be_read_is_named(name: str, value: str) -> None:
@@ -57,10 +59,12 @@ def test_values_are_read(tmp_path: Path) -> None:
         "LEAKS_INTROSPECTION": "off",
         "LEAKS_SECRET_FILE": str(tmp_path / "secret"),
         "LEAKS_PORT": "",
+        "LEAKS_TRUSTED_PROXIES": "192.0.2.1, 198.51.100.0/24,2001:db8::1",
     }
     settings = Settings.from_environment(environment)
     assert settings.cors_origins == ("https://a.example", "https://b.example")
     assert (settings.introspection, settings.port) == (False, 8000)
+    assert settings.trusted_proxies == "192.0.2.1,198.51.100.0/24,2001:db8::1"
 
 
 def test_each_purpose_has_a_key_of_its_own_that_lasts(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.storage.database import parse_url, sqlite_path
-from gateway.storage.engine import DatabaseError, Engine, fetch
+from gateway.storage.engine import Damaged, DatabaseError, Engine, fetch
 from gateway.storage.roles import SERVING_ROLE
 from gateway.storage.sqlite import APPLICATION_ID
 from gateway.storage.statements import Statement
@@ -54,11 +54,16 @@ async def migrate(text: str, serving_role: str = SERVING_ROLE) -> None:
 
 
 async def is_at_head(engine: Engine) -> bool:
-    """Whether an open database is at the newest version."""
+    """Whether an open database is at the newest version.
+
+    Raises:
+        Unavailable: it does not answer just now.
+        Damaged: that cannot be read any more.
+    """
     version = Statement(select(column("version_num")).select_from(table("alembic_version")), engine.dialect)
     try:
         (rows,) = await engine.run(fetch(version.bind()))
-    except Unavailable:
+    except (Unavailable, Damaged):
         raise
     except Exception:  # noqa: BLE001 - each engine says in its own way that there is no such table
         return False

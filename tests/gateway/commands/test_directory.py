@@ -1,13 +1,13 @@
 """organizations, domains and keys, from the command line."""
 
 import sqlite3
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import typer
 
-from gateway.commands.clock import parse_expiry
+from gateway.commands.clock import parse_expiry, parse_overlap
 from gateway.keys import PATTERN
 from tests.gateway.commands.conftest import Run
 
@@ -27,10 +27,70 @@ def test_a_key_is_printed_once_and_alone(ready: Run, tmp_path: Path) -> None:
 
 def test_a_key_can_be_revoked_by_its_id(ready: Run) -> None:
     ready("keys", "create", "-o", "Acme", "--domain", "acme.example", "--scope", "leaks:write")
-    key_id, *_, domains, _, _, revoked = ready("keys", "list", "-o", "Acme").stdout.strip().split("\t")
+    key_id, *_, domains, _, _, _, revoked = ready("keys", "list", "-o", "Acme").stdout.strip().split("\t")
     assert (domains, revoked) == ("1", "-")
     assert ready("keys", "revoke", key_id).returncode == 0
     assert ready("keys", "list").stdout.strip().split("\t")[-1] != "-"
+
+
+def test_a_key_is_rotated(ready: Run) -> None:
+    created = ready("keys", "create", "-o", "Acme", "--name", "dashboard", "--domain", "acme.example").stdout
+    (old,) = _listed(ready)
+    done = ready("keys", "rotate", old["id"], "--overlap", "7d", "--expires", "2998-01-01T00:00:00Z")
+    assert done.returncode == 0
+    assert PATTERN.fullmatch(done.stdout.strip())
+    assert done.stdout not in ("", created)
+    assert done.stdout.count("\n") == 1
+    ending, successor = _listed(ready)
+    assert ending == old | {"expires": ending["expires"]}
+    in_a_week = datetime.now(UTC) + timedelta(days=7)
+    assert abs(datetime.fromisoformat(ending["expires"]) - in_a_week) < timedelta(minutes=5)
+    assert successor["expires"] == "2998-01-01T00:00:00.000Z"
+    same = ("organization", "name", "scopes", "domains", "last used", "revoked")
+    assert {column: successor[column] for column in same} == {column: old[column] for column in same}
+    for said in (f"It expires: {successor['expires']}.", f"The one that it succeeds: {ending['expires']}."):
+        assert said in done.stderr
+
+
+def test_a_successor_lasts_as_long_as_the_old_key_was_made_for(ready: Run) -> None:
+    ready("keys", "create", "-o", "Acme", "--expires", "90d")
+    (old,) = _listed(ready)
+    ready("keys", "rotate", old["id"])
+    _, successor = _listed(ready)
+    assert successor["created"] > old["created"]
+    lasts = [
+        datetime.fromisoformat(key["expires"]) - datetime.fromisoformat(key["created"]) for key in (old, successor)
+    ]
+    assert abs(lasts[1] - lasts[0]) < timedelta(seconds=1)
+
+
+def test_a_key_that_never_expires_has_a_successor_that_never_does(ready: Run) -> None:
+    ready("keys", "create", "-o", "Acme")
+    (old,) = _listed(ready)
+    assert "It expires: never." in ready("keys", "rotate", old["id"], "--overlap", "0h").stderr
+    ended, successor = _listed(ready)
+    assert ended["expires"] == successor["created"]
+    assert successor["expires"] == "-"
+
+
+def test_a_key_that_is_revoked_or_expired_is_not_rotated(ready: Run) -> None:
+    for _ in range(2):
+        ready("keys", "create", "-o", "Acme")
+    first, second = _listed(ready)
+    ready("keys", "revoke", first["id"])
+    ready("keys", "rotate", second["id"], "--overlap", "0h")
+    before = _listed(ready)
+    for key in (first, second):
+        done = ready("keys", "rotate", key["id"])
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith(f'error: The key "{key["id"]}" is revoked or expired')
+        assert done.stderr.count("\n") == 1
+    assert _listed(ready) == before
+
+
+def _listed(run: Run) -> list[dict[str, str]]:
+    columns = ("id", "organization", "name", "scopes", "domains", "created", "last used", "expires", "revoked")
+    return [dict(zip(columns, line.split("\t"), strict=True)) for line in run("keys", "list").stdout.splitlines()]
 
 
 def test_a_domain_is_archived_and_restored(ready: Run) -> None:
@@ -47,6 +107,7 @@ def test_a_domain_is_archived_and_restored(ready: Run) -> None:
         (("keys", "create", "-o", "Nobody"), 'There is no organization "Nobody". See: organizations list.'),
         (("keys", "create", "-o", "Acme", "--domain", "x"), 'Acme has no domain "x". See: domains list.'),
         (("keys", "revoke", "x"), 'There is no key "x". See: keys list.'),
+        (("keys", "rotate", "x"), 'There is no key "x". See: keys list.'),
         (("organizations", "list", "--database-url", "mysql://secret@x/y"), "The database URL cannot be read."),
     ],
 )
@@ -119,3 +180,14 @@ def test_an_expiry_is_a_span_or_an_instant(text: str, instant: str) -> None:
 def test_an_expiry_that_is_neither_or_past_is_refused(text: str) -> None:
     with pytest.raises(typer.BadParameter):
         parse_expiry(text, NOON)
+
+
+def test_an_overlap_is_a_span() -> None:
+    assert parse_overlap("0h", NOON) == "2026-01-01T12:00:00.000Z"
+    assert parse_overlap("2w", NOON) == "2026-01-15T12:00:00.000Z"
+
+
+@pytest.mark.parametrize("text", ["", "5", "5m", "-1d", "99999w99", "2999-01-01T00:00:00Z"])
+def test_an_overlap_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="--overlap"):
+        parse_overlap(text, NOON)

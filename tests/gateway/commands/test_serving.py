@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import resource
 import shlex
 import signal
 import socket
@@ -23,11 +24,14 @@ from tests.gateway.commands.conftest import Run
 
 
 @contextmanager
-def _started(environment: dict[str, str], *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A server, and what it said until it was up."""
+def _started(
+    environment: dict[str, str], *arguments: str, few_handles: bool = False
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A server, and what it said until it was up; with fewer handles at first than the system allows."""
     ensure_build()
+    shell = ["sh", "-c", 'ulimit -S -n 256; exec "$@"', "sh"] if few_handles else []
     process = subprocess.Popen(
-        [sys.executable, "-m", "gateway", *arguments],
+        [*shell, sys.executable, "-m", "gateway", *arguments],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -53,11 +57,14 @@ def _free_port() -> str:
         return str(probe.getsockname()[1])
 
 
+FORWARDED = {"X-Forwarded-For": "198.51.100.7"}
+
+
 def _when_up(url: str, key: str) -> httpx.Response:
     """The answer of a server whose workers are starting."""
     transport = httpx.HTTPTransport(retries=10)
     with httpx.Client(transport=transport, timeout=30) as client:
-        return client.get(url, headers={"X-API-Key": key})
+        return client.get(url, headers={"X-API-Key": key, **FORWARDED})
 
 
 def test_the_demo_prints_requests_that_work(environment: dict[str, str]) -> None:
@@ -111,7 +118,7 @@ def test_a_server_logs_no_secret_and_ends_cleanly(ready: Run, environment: dict[
     port = _free_port()
     with _started(environment, "serve", "--port", port) as (process, _):
         at = f"http://127.0.0.1:{port}"
-        assert httpx.get(f"{at}/healthz").text == "ok\n"
+        assert httpx.get(f"{at}/healthz", headers=FORWARDED).text == "ok\n"
         assert httpx.get(f"{at}/readyz").text == "ready\n"
         answer = httpx.get(f"{at}/graphql", params={"query": "{ viewer { name } }"}, headers={"X-API-Key": key})
         assert answer.json() == {"data": {"viewer": {"name": "key"}}}
@@ -121,19 +128,52 @@ def test_a_server_logs_no_secret_and_ends_cleanly(ready: Run, environment: dict[
         log = process.stdout.read()
         assert process.wait(10) == 0
     assert f"{answer.headers['X-Request-ID']} GET /graphql 200" in log
+    assert re.search(r"GET /healthz 200 \S+ ms 198\.51\.100\.7\n", log), "a proxy on this machine is believed"
     assert "viewer" not in log
     assert key not in log
     assert "Traceback" not in log
 
 
+@pytest.fixture
+def many_handles() -> Iterator[None]:
+    """As many handles as the system allows, for a test that holds many sockets."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.usefixtures("many_handles")
+def test_a_thousand_idle_sockets_leave_honest_clients_alone(ready: Run, environment: dict[str, str]) -> None:
+    key = ready("keys", "create", "-o", "Acme").stdout.strip()
+    half = (b"", b"GET /graphql HTTP/1.1\r\nHost: ", b"POST /graphql HTTP/1.1\r\nContent-Length: 9\r\n\r\n{")
+    hurried = environment | {"LEAKS_HEADER_TIMEOUT_SECONDS": "5", "LEAKS_BODY_TIMEOUT_SECONDS": "5"}
+    with _started(hurried, "serve", "--port", "0", few_handles=True) as (_, said):
+        (port,) = re.findall(r"Serving on http://127.0.0.1:(\d+)", said)
+        idle = [socket.create_connection(("127.0.0.1", int(port))) for _ in range(1000)]
+        for number, client in enumerate(idle):
+            client.sendall(half[number % 3])
+        for _ in range(10):
+            answer = httpx.get(f"http://127.0.0.1:{port}/leaks/x", headers={"X-API-Key": key}, timeout=60)
+            assert answer.status_code == 404
+        for client in idle:
+            client.settimeout(30)
+            while client.recv(4096):
+                pass
+            client.close()
+
+
 def test_workers_serve_together(ready: Run, environment: dict[str, str]) -> None:
     key = ready("keys", "create", "-o", "Acme").stdout.strip()
     port = _free_port()
-    with _started(environment, "serve", "--port", port, "--workers", "2") as (process, _):
+    proxied = {**environment, "LEAKS_TRUSTED_PROXIES": "192.0.2.1"}
+    with _started(proxied, "serve", "--port", port, "--workers", "2") as (process, _):
         assert _when_up(f"http://127.0.0.1:{port}/leaks/x", key).status_code == 404
         process.send_signal(signal.SIGTERM)
-        process.communicate()
+        log, _ = process.communicate()
         assert process.returncode == 0
+    assert re.search(r"GET /leaks/x 404 \S+ ms 127\.0\.0\.1\n", log), "nobody but the proxy is believed"
+    assert ready("keys", "list").stdout.split("\t")[6] != "-", "workers write when a key was used"
 
 
 def test_a_port_in_use_is_one_line(ready: Run) -> None:
@@ -168,7 +208,18 @@ def test_the_schema_is_what_the_code_says(run: Run) -> None:
 def test_help_teaches(run: Run) -> None:
     done = run("--help")
     assert done.returncode == 0
-    for command in ("demo", "serve", "migrate", "organizations", "domains", "keys", "import", "export"):
+    for command in (
+        "demo",
+        "serve",
+        "migrate",
+        "organizations",
+        "domains",
+        "keys",
+        "import",
+        "export",
+        "check",
+        "backup",
+    ):
         assert command in done.stdout
 
 

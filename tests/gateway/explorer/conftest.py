@@ -52,7 +52,7 @@ def explorer_server(
     ensure_build()
     world = asyncio.run(fill(fresh_database(request, tmp_path_factory.mktemp("explorer"), "sqlite")))
     plain, demo = create_app(world.settings), create_app(world.settings, demo_key=world.keys["read"])
-    with served(plain) as url, served(demo) as demo_url:
+    with served(plain, world.settings) as url, served(demo, world.settings) as demo_url:
         yield ExplorerServer(url, demo_url, world)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Collection
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -18,14 +19,18 @@ from gateway.storage.directory import (
     list_domains,
     list_keys,
     list_organizations,
+    record_uses,
     restore_domain,
     revoke_key,
+    rotate_key,
 )
 from gateway.storage.engine import Engine
 from schema.errors import BadUserInput, NotFound
+from schema.instants import now
 from schema.records import Domain, Organization
 from schema.scope import KeyScope
 from tests.operations import CountingEngine
+from tests.records import FAR_AWAY
 
 KEY = "11111111-1111-4111-8111-111111111111"
 OTHER_KEY = "22222222-2222-4222-8222-222222222222"
@@ -33,6 +38,7 @@ UNKNOWN = "99999999-9999-4999-8999-999999999999"
 CREATED = "2026-01-01T00:00:00.000Z"
 LATER = "2026-01-02T03:04:05.678Z"
 LATEST = "2026-03-01T00:00:00.000Z"
+SOON = "2998-01-01T00:00:00.000Z"
 READ = frozenset({KeyScope.LEAKS_READ})
 
 
@@ -176,14 +182,14 @@ async def test_a_key_brings_its_organization_and_every_domain_in_one_statement(
     later = await add_domain(engine, acme, "z.example")
     await add_domain(engine, acme, "old.example")
     old = await archive_domain(engine, acme, "old.example", LATER)
-    await _keep_key(engine, acme, scopes=list(KeyScope), expires_at=LATEST)
+    await _keep_key(engine, acme, scopes=list(KeyScope), expires_at=FAR_AWAY)
     counting = CountingEngine(engine)
     stored = await _stored(counting)
     assert len(counting.commands) == 1
-    assert (stored.hash, stored.revoked_at, stored.expires_at) == ("plainly-fake", None, LATEST)
+    assert (stored.hash, stored.revoked_at, stored.expires_at) == ("plainly-fake", None, FAR_AWAY)
     caller = stored.caller
     assert (caller.key_id, caller.key_name, caller.key_scopes) == (KEY, "dashboard", frozenset(KeyScope))
-    assert (caller.expires_at, caller.restricted, caller.organization) == (LATEST, False, acme)
+    assert (caller.expires_at, caller.restricted, caller.organization) == (FAR_AWAY, False, acme)
     assert caller.domains == (old, later)
 
 
@@ -230,6 +236,15 @@ async def test_an_unknown_key_is_not_there(engine: Engine, acme: Organization) -
     assert await find_key(engine, UNKNOWN) is None
 
 
+async def test_a_key_that_is_revoked_or_expired_brings_no_domains(engine: Engine, acme: Organization) -> None:
+    await add_domain(engine, acme, "a.example")
+    await _keep_key(engine, acme)
+    await _keep_key(engine, acme, OTHER_KEY, expires_at=LATEST)
+    await revoke_key(engine, KEY, LATER)
+    for key_id in (KEY, OTHER_KEY):
+        assert (await _stored(engine, key_id)).caller.domains == ()
+
+
 async def test_a_revoked_key_stays_so_since_when_it_was(engine: Engine, acme: Organization) -> None:
     await _keep_key(engine, acme)
     await _keep_key(engine, acme, OTHER_KEY)
@@ -258,3 +273,73 @@ async def test_a_key_that_cannot_be_kept_whole_is_not_kept(engine: Engine, acme:
     with pytest.raises(Exception, match=r"(?i)foreign key"):
         await _keep_key(engine, acme, domains=[nowhere])
     assert await find_key(engine, KEY) is None
+
+
+# --------------------------------------------------------------- rotation and use
+
+
+async def _rotate(engine: Engine, *, expires_at: str | None = None, ends_at: str = FAR_AWAY) -> None:
+    await rotate_key(
+        engine, KEY, successor_id=OTHER_KEY, hash_="also-fake", at=now(), expires_at=expires_at, ends_at=ends_at
+    )
+
+
+async def test_a_successor_has_the_name_scopes_and_domains_and_a_hash_of_its_own(
+    engine: Engine, acme: Organization
+) -> None:
+    domain, _ = [await add_domain(engine, acme, name) for name in ("a.example", "b.example")]
+    await _keep_key(engine, acme, scopes=list(KeyScope), domains=[domain])
+    await _rotate(engine, expires_at=FAR_AWAY)
+    old, new = await _stored(engine), await _stored(engine, OTHER_KEY)
+    assert (new.hash, new.expires_at, new.revoked_at) == ("also-fake", FAR_AWAY, None)
+    assert new.caller == replace(old.caller, key_id=OTHER_KEY)
+    assert new.caller.domains == (domain,)
+    first, second = await list_keys(engine)
+    assert (first.id, second.id) == (KEY, OTHER_KEY)
+    assert second.created_at > first.created_at
+    assert second.last_used_at is None
+
+
+@pytest.mark.parametrize("domains", [None, []], ids=["every domain", "no domain"])
+async def test_a_successor_sees_what_the_old_key_sees(
+    engine: Engine, acme: Organization, domains: list[Domain] | None
+) -> None:
+    await add_domain(engine, acme, "a.example")
+    await _keep_key(engine, acme, domains=domains)
+    await _rotate(engine)
+    new = (await _stored(engine, OTHER_KEY)).caller
+    assert (new.restricted, len(new.domains)) == ((True, 0) if domains == [] else (False, 1))
+
+
+@pytest.mark.parametrize(
+    ("expires_at", "ends_at", "expected"),
+    [(None, SOON, SOON), (FAR_AWAY, SOON, SOON), (SOON, FAR_AWAY, SOON)],
+)
+async def test_the_old_key_expires_after_the_overlap_or_sooner(
+    engine: Engine, acme: Organization, expires_at: str | None, ends_at: str, expected: str
+) -> None:
+    await _keep_key(engine, acme, expires_at=expires_at)
+    await _rotate(engine, ends_at=ends_at)
+    assert (await _stored(engine)).expires_at == expected
+    assert (await _stored(engine, OTHER_KEY)).expires_at is None
+
+
+@pytest.mark.parametrize("is_revoked", [True, False])
+async def test_nothing_succeeds_a_key_that_is_revoked_or_expired(
+    engine: Engine, acme: Organization, is_revoked: bool
+) -> None:
+    await _keep_key(engine, acme, expires_at=None if is_revoked else LATEST)
+    if is_revoked:
+        await revoke_key(engine, KEY, LATER)
+    before = await list_keys(engine)
+    with pytest.raises(BadUserInput, match="is revoked or expired"):
+        await _rotate(engine)
+    assert await list_keys(engine) == before
+
+
+async def test_the_latest_use_of_a_key_is_kept(engine: Engine, acme: Organization) -> None:
+    await _keep_key(engine, acme)
+    await _keep_key(engine, acme, OTHER_KEY)
+    for uses in ({KEY: LATER, UNKNOWN: LATER}, {KEY: LATEST}, {KEY: LATER}):
+        await record_uses(engine, uses)
+    assert [key.last_used_at for key in await list_keys(engine)] == [LATEST, None]

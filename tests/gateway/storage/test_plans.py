@@ -24,7 +24,7 @@ from schema.execution.execute import Executor, Operation
 from schema.execution.limits import Limits
 from schema.pages import Order, PageRequest
 from schema.records import CONNECTED, Kind, LeakStatus, RiskLevelName
-from schema.scope import Caller, KeyScope
+from schema.scope import Caller, KeyScope, Scope
 from schema.store import Counts, Filter, Lookup, Pages, Read
 from tests.conftest import ENGINES, fresh_database
 from tests.operations import CountingEngine
@@ -54,6 +54,8 @@ class Stored:
         self._database = database
         self.callers = callers
         self.scopes = {name: caller.default_scope for name, caller in callers.items()}
+        large = self.scopes["large"]
+        self.scopes["narrow"] = Scope(large.organization, large.domains[-2:])
         self._leaks = leaks
         self._statements = Statements(engine.dialect)
 
@@ -327,3 +329,11 @@ async def test_a_filter_by_a_name_does_not_walk_the_organization(stored: Stored,
             rows = await stored.explain(command)
             walks = [row[3] for row in rows if row[3].endswith("(organization_number=?)")]
             assert walks == [], (read, rows)
+
+
+@pytest.mark.parametrize("empty_url", ["sqlite"], indirect=True)
+async def test_a_page_of_a_narrow_scope_does_not_walk_the_organization(stored: Stored) -> None:
+    for read in pages_of_leaks(None, (0,), FILTERS):
+        command = stored.command("narrow", read)
+        (rows,) = await stored.engine.run(fetch(Command(f"EXPLAIN QUERY PLAN {command.sql}", command.values)))
+        assert [row[3] for row in rows if row[3].endswith("(organization_number=?)")] == [], (read, rows)

@@ -196,7 +196,7 @@ NESTED = """resources { totalCount nodes { id resource } } users { totalCount no
 OPERATIONS = [
     "{ leaks(first: 100) { totalCount nodes { id login } } }",
     f"{{ leaks(first: 20, orderBy: {{field: RISK_LEVEL}}) {{ edges {{ cursor node {{ id connections {{ {NESTED} }} }} }} }} }}",
-    f'{{ leaks(filter: {{resource: "{HOST}"}}) {{ totalCount nodes {{ id domain {{ name }} }} }} }}',
+    f'{{ leaks(filter: {{resource: "{HOST}"}}) {{ totalCount nodes {{ id login }} }} }}',
     f'{{ leaks(filter: {{identity: "{PERSON}", filename: "{MACHINE}"}}) {{ totalCount nodes {{ id }} }} }}',
     """{ organization { domains { nodes { name leaks { totalCount nodes { id connections { endpoints { nodes {
          filename leaks { totalCount } } } } } } } } } }""",
@@ -262,6 +262,8 @@ async def test_without_the_clause_and_row_level_security_every_operation_would_l
     [
         "INSERT INTO organizations (id, name) VALUES (gen_random_uuid(), 'Mine')",
         "UPDATE leaks SET status = 'resolved'",
+        "UPDATE keys SET revoked_at = '-infinity'",
+        "UPDATE keys SET last_used_at = now(), restricted = false",
         "DELETE FROM key_domains",
         "TRUNCATE leak_users",
         "UPDATE alembic_version SET version_num = '0001'",

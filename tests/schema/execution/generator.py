@@ -26,10 +26,11 @@ _SELDOM = {"first": 0.02, "last": 0.02, "after": 0.01, "before": 0.01, "domainId
 
 @dataclass
 class Made:
-    """An operation with its variables."""
+    """An operation with its variables, and the parts of the schema that it asks for."""
 
     query: str
     variables: dict[str, Any]
+    parts: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -51,19 +52,28 @@ class Generator:
     domain_ids: list[str]
     cursors: list[str]
     visited: set[str] = field(default_factory=set)
+    _parts: set[str] = field(default_factory=set)
     _fragments: list[str] = field(default_factory=list)
     _declared: dict[str, str] = field(default_factory=dict)
     _variables: dict[str, Any] = field(default_factory=dict)
 
     def make(self) -> Made:
         """One operation."""
-        self._fragments, self._declared, self._variables = [], {}, {}
+        self._parts, self._fragments, self._declared, self._variables = set(), [], {}, {}
         query = self.schema.query_type
         assert query is not None
         body = self._selections(query, 0)
         declared = ", ".join(f"${name}: {type_}" for name, type_ in self._declared.items())
         head = f"query Made({declared})" if declared else "query Made"
-        return Made(" ".join([f"{head} {body}", *self._fragments]), dict(self._variables))
+        return Made(" ".join([f"{head} {body}", *self._fragments]), dict(self._variables), frozenset(self._parts))
+
+    def _visit(self, part: str) -> None:
+        self._parts.add(part)
+        self.visited.add(part)
+
+    def _is_due(self, part: str) -> bool:
+        """Whether a part is asked for, however seldom that is."""
+        return part not in self.visited
 
     def _selections(self, type_: GraphQLObjectType | GraphQLInterfaceType, depth: int) -> str:
         fields = [
@@ -101,7 +111,7 @@ class Generator:
 
     def _field(self, type_: Any, name: str, depth: int, place: int) -> str:
         one: GraphQLField = type_.fields[name]
-        self.visited.add(f"{type_.name}.{name}")
+        self._visit(f"{type_.name}.{name}")
         target = get_named_type(one.type)
         # With arguments a name of its own, or two of them would not merge.
         alias = f"a{depth}_{place}_{self.random.randrange(10**6)}: " if one.args or self.random.random() < 0.1 else ""
@@ -112,10 +122,10 @@ class Generator:
         given = []
         pages = "first" if self.random.random() < 0.7 else "last"
         for argument, definition in one.args.items():
-            required = is_required_argument(definition)
+            required, part = is_required_argument(definition), f"{type_.name}.{name}({argument})"
             wanted = 0.95 if argument == pages else _SELDOM.get(argument, 0.2)
-            if required or self.random.random() < wanted or f"{type_.name}.{name}({argument})" not in self.visited:
-                self.visited.add(f"{type_.name}.{name}({argument})")
+            if required or self.random.random() < wanted or self._is_due(part):
+                self._visit(part)
                 given.append(f"{argument}: {self._value(argument, definition.type, depth)}")
         return f"({', '.join(given)})" if given else ""
 
@@ -140,7 +150,7 @@ class Generator:
             return [self._python_value(name, type_.of_type, depth) for _ in range(self.random.choice((0, 1, 1, 2, 3)))]
         if isinstance(type_, GraphQLEnumType):
             value = self.random.choice(list(type_.values))
-            self.visited.add(f"{type_.name}.{value}")
+            self._visit(f"{type_.name}.{value}")
             return value
         if isinstance(type_, GraphQLInputObjectType):
             return self._input(type_, depth)
@@ -149,9 +159,9 @@ class Generator:
     def _input(self, type_: GraphQLInputObjectType, depth: int) -> dict[str, Any]:
         values = {}
         for name, one in type_.fields.items():
-            required = is_required_input_field(one)
-            if required or self.random.random() < 0.2 or f"{type_.name}.{name}" not in self.visited:
-                self.visited.add(f"{type_.name}.{name}")
+            required, part = is_required_input_field(one), f"{type_.name}.{name}"
+            if required or self.random.random() < 0.2 or self._is_due(part):
+                self._visit(part)
                 values[name] = self._python_value(name, one.type, depth)
         return values
 

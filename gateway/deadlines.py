@@ -1,0 +1,209 @@
+"""How long a client may take to send a request or read its answer, and how long the head of a request may be.
+
+uvicorn bounds none of these: a socket that says nothing, or half of something, is kept for ever. A request that comes
+whole in one piece, as nearly every one does, sets no timer here.
+"""
+
+import asyncio
+import fcntl
+import random
+import termios
+from array import array
+from contextlib import suppress
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Literal, TypeAlias
+
+from uvicorn._types import ASGI3Application
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+from gateway.errors import error_response
+from gateway.headers import SECURITY_HEADERS
+
+_PIECE_BYTES = 4096
+"""Heads are measured to this."""
+_MOST_HEADERS = 1000
+_MOST_PIPELINED = 100
+
+_Part: TypeAlias = Literal["head", "body"]
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """What a client is held to.
+
+    Attributes:
+        head_seconds: From the connection, or the answer before, until the head is there.
+        body_seconds: From the head until the body is there; and for some progress in reading an answer.
+        head_bytes: The longest head: the address and the headers.
+    """
+
+    head_seconds: float
+    body_seconds: float
+    head_bytes: int
+
+
+class GuardedProtocol(HttpToolsProtocol):
+    """HTTP/1.1 as uvicorn speaks it with httptools, to clients that keep the deadlines."""
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        deadlines: Deadlines,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._deadlines = deadlines
+        self._awaited: _Part | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._watching: asyncio.TimerHandle | None = None
+        self._answering: RequestResponseCycle | None = None
+        self._head_bytes = 0
+        """How much came since the piece that a head began in."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait for a head."""
+        super().connection_made(transport)
+        self._wait_for("head")
+        self._watch(0)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait for nothing any more."""
+        self._wait_for(None)
+        if self._watching is not None:
+            self._watching.cancel()
+        self._stop_answering()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came, and wait for the rest where it is not whole."""
+        if len(data) > _PIECE_BYTES:
+            self._take_in_pieces(data)
+            return
+        scope = self.scope
+        HttpToolsProtocol.data_received(self, data)
+        self._head_bytes = len(data) if self.scope is not scope else self._head_bytes + len(data)
+        cycle = self.cycle
+        is_whole = cycle is not None and cycle.scope is self.scope and not (cycle.more_body or cycle.response_complete)
+        if not is_whole or self._awaited is not None or self.pipeline:
+            self._check()
+
+    def _take_in_pieces(self, data: bytes) -> None:
+        for start in range(0, len(data), _PIECE_BYTES):
+            if not self.transport.is_closing():
+                self.data_received(data[start : start + _PIECE_BYTES])
+
+    def _check(self) -> None:
+        if self.transport.is_closing():
+            return
+        self._wait_for(self._missing_part())
+        is_long = not self._is_head_there and self._head_bytes > self._deadlines.head_bytes
+        # Behind a body in chunks there may be headers again.
+        if is_long or len(self.headers or ()) > _MOST_HEADERS:
+            self._refuse_head()
+        elif len(self.pipeline) > _MOST_PIPELINED:
+            self._stop_answering()
+            self.transport.close()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._answering = cycle
+        HttpToolsProtocol._start_asgi_task(self, cycle, app)  # noqa: SLF001 - as `super()`, for less
+
+    def _stop_answering(self) -> None:
+        # uvicorn tells only the request that came last, and another may be under way.
+        for cycle in (self._answering, self.cycle):
+            if cycle is not None and not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
+
+    # ------------------------------------------------------------------ time
+
+    @property
+    def _is_head_there(self) -> bool:
+        # uvicorn makes a scope where a request begins, and a cycle of it where its head is complete.
+        return self.cycle is not None and self.cycle.scope is self.scope
+
+    def _missing_part(self) -> _Part | None:
+        """What the client is to send next; None while there is a whole request to answer."""
+        if not self._is_head_there or self.cycle.response_complete:
+            return "head"
+        return "body" if self.cycle.more_body else None
+
+    def _wait_for(self, part: _Part | None) -> None:
+        if part == self._awaited:
+            return
+        self._awaited = part
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None if part is None else self.loop.call_later(self._seconds(part), self._expire, part)
+
+    def _seconds(self, part: _Part) -> float:
+        return self._deadlines.head_seconds if part == "head" else self._deadlines.body_seconds
+
+    def _expire(self, part: _Part) -> None:
+        self._awaited = self._timer = None
+        if self.transport.is_closing():
+            return
+        if self._is_ours_to_move:
+            self._wait_for(part)
+        elif self._has_begun:
+            seconds = self._seconds(part)
+            self._refuse(HTTPStatus.REQUEST_TIMEOUT, f"The {part} did not come whole within {seconds} seconds.")
+        else:
+            self.transport.close()
+
+    @property
+    def _is_ours_to_move(self) -> bool:
+        """Whether it is not the client that is slow: an earlier request is being answered, or nobody reads this one."""
+        if self.cycle is None or self.cycle.response_complete:
+            return False
+        return not self._is_head_there or self.flow.read_paused or self.cycle.waiting_for_100_continue
+
+    @property
+    def _has_begun(self) -> bool:
+        """Whether half a request is there that has no answer yet."""
+        return not self.cycle.response_started if self._is_head_there else self.scope is not None
+
+    # --------------------------------------------------------------- reading
+
+    def _watch(self, unread_before: int) -> None:
+        """See to it that the client reads what waits for it, once in a while."""
+        unread = self._unread() if self.transport.get_write_buffer_size() else 0
+        if unread and unread >= unread_before > 0:
+            self.transport.abort()
+        else:
+            self._watching = self.loop.call_later(self._deadlines.body_seconds, self._watch, unread)
+
+    def _unread(self) -> int:
+        """How much the client has not taken yet: what waits here, and behind it in the system."""
+        queued = array("i", [0])
+        with suppress(OSError):
+            fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, queued)
+        return self.transport.get_write_buffer_size() + queued[0]
+
+    # --------------------------------------------------------------- refusal
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP, in the shape of every other error."""
+        self._refuse(HTTPStatus.BAD_REQUEST, msg)
+
+    def _refuse_head(self) -> None:
+        most = self._deadlines.head_bytes
+        self._refuse(
+            HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"The head is too long; at most {most} bytes are taken."
+        )
+
+    def _refuse(self, status: HTTPStatus, detail: str) -> None:
+        """Answer in the application's place, which never saw the request or waits for the rest, and hang up."""
+        response = error_response(status, detail)
+        request_id = (b"x-request-id", b"%032x" % random.getrandbits(128))
+        headers = (*response.raw_headers, *SECURITY_HEADERS, request_id, (b"connection", b"close"))
+        lines = b"".join(b"%b: %b\r\n" % header for header in headers)
+        self._stop_answering()
+        self.transport.write(STATUS_LINE[status] + lines + b"\r\n" + bytes(response.body))
+        self.transport.close()

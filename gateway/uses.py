@@ -1,0 +1,63 @@
+"""When each key was last used: gathered in memory, and written at most once a minute, off the way of any request."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from gateway.storage.directory import record_uses
+from gateway.storage.engine import Engine
+from schema.errors import Unavailable
+
+logger = logging.getLogger(__name__)
+
+WRITTEN_EVERY_SECONDS = 60.0
+
+
+class Uses:
+    """Keeps when keys were last used.
+
+    Args:
+        engine: Where it is written.
+        every_seconds: The time between two writes.
+    """
+
+    def __init__(self, engine: Engine, every_seconds: float = WRITTEN_EVERY_SECONDS) -> None:
+        self._engine = engine
+        self._every_seconds = every_seconds
+        self._last_used_at: dict[str, str] = {}
+
+    def note(self, key_id: str, at: str) -> None:
+        """Note that a key is used."""
+        self._last_used_at[key_id] = at
+
+    @asynccontextmanager
+    async def written(self) -> AsyncIterator[None]:
+        """Write what is noted from time to time, and at the end."""
+        ended = asyncio.Event()
+        writing = asyncio.create_task(self._write_until(ended))
+        try:
+            yield
+        finally:
+            ended.set()
+            await writing
+
+    async def _write_until(self, ended: asyncio.Event) -> None:
+        while not ended.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._every_seconds):
+                    await ended.wait()
+            await self._write()
+
+    async def _write(self) -> None:
+        noted, self._last_used_at = self._last_used_at, {}
+        if not noted:
+            return
+        try:
+            await record_uses(self._engine, noted)
+        except Unavailable as error:
+            # A file that may only be read is served all the same.
+            logger.debug("Not written when keys were last used: %s", error)
+            self._last_used_at = noted | self._last_used_at
+        except Exception as error:  # noqa: BLE001 - whatever it is, requests go on
+            logger.warning("Not written when keys were last used: %s", error)

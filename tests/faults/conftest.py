@@ -1,0 +1,48 @@
+"""Databases that are slow, and servers that are real."""
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from tests.gateway.commands.conftest import environment, ready, run  # noqa: F401 - fixtures
+from tests.records import World
+
+_SQLITE_DAWDLES = """
+    ALTER TABLE leaks RENAME TO stored_leaks;
+    CREATE VIEW leaks AS SELECT stored_leaks.* FROM (
+        WITH RECURSIVE step(number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM step LIMIT 1000000000)
+        SELECT max(number) AS last FROM step
+    ) AS slow CROSS JOIN stored_leaks;
+"""
+_POSTGRESQL_DAWDLES = "CREATE POLICY slow ON leaks AS RESTRICTIVE USING ((SELECT pg_sleep(600))::text = '');"
+
+
+def path_of(url: str) -> Path:
+    """Where the file of a SQLite URL lies."""
+    return Path(url.removeprefix("sqlite:///"))
+
+
+def slow_down(url: str) -> None:
+    """Let every statement of a server that reads leaks take minutes."""
+    if url.startswith("sqlite"):
+        connection = sqlite3.connect(path_of(url))
+        connection.executescript(_SQLITE_DAWDLES)
+        connection.close()
+    else:
+        asyncio.run(_run(url, _POSTGRESQL_DAWDLES))
+
+
+async def _run(url: str, script: str) -> None:
+    connection = await asyncpg.connect(url)
+    await connection.execute(script)
+    await connection.close()
+
+
+@pytest.fixture
+def slow_world(fresh_world: World) -> World:
+    """A filled database whose leaks take minutes to read, on each engine in turn."""
+    slow_down(fresh_world.url)
+    return fresh_world

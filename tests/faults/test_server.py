@@ -1,0 +1,112 @@
+"""A server under traffic whose processes are killed, that is told to end, and that runs for long."""
+
+import asyncio
+import signal
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from time import monotonic
+
+import psutil
+import pytest
+
+from tests.faults.server import Server, serving
+from tests.faults.traffic import Question, Traffic, answered, connected, get, post
+from tests.records import EXAMPLE_ID, LARGE_ID, UNKNOWN_ID, World
+
+REQUESTS = 6_000
+RECONNECTS = 1_000
+MAX_GROWTH_BYTES = 8_000_000
+PAGE = "{ leaks(first: 50) { totalCount nodes { id login connections { endpoints { nodes { filename } } } } } }"
+CURSORS = "{ leaks(first: 5) { pageInfo { endCursor } edges { cursor node { url } } } }"
+
+
+def questions(world: World) -> list[bytes]:
+    """A bit of everything: planned and interpreted, found and not found, refused and not understood."""
+    key = world.keys["read"]
+    return [
+        get(f"/leaks/{EXAMPLE_ID}", key),
+        post(PAGE, key),
+        get(f"/leaks/{UNKNOWN_ID}", key),
+        post(f'{{ leak(id: "{LARGE_ID}") {{ connections {{ users {{ nodes {{ id }} }} }} }} }}', key),
+        post("{ viewer { name } }", key),
+        post(CURSORS, key),
+        get(f"/leaks/{EXAMPLE_ID}", world.keys["expired"]),
+        post("{ nothing }", key),
+    ]
+
+
+def own_bytes(worker: psutil.Process) -> int:
+    """The memory that a process holds; pages of the database's file, which the system lends it, are not its own."""
+    memory = worker.memory_info()
+    return int(memory.rss - memory.shared)
+
+
+def until_up(server: Server) -> None:
+    """Wait until it answers."""
+    traffic = Traffic(server.port, [Question(get("/healthz", ""))])
+    asyncio.run(asyncio.wait_for(traffic.ask(1), 60))
+
+
+@pytest.fixture(scope="module")
+def server(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with two workers over the database that is filled once, on each engine in turn."""
+    with serving(world, tmp_path_factory.mktemp("server"), "--workers", "2", LEAKS_POOL_SIZE="2") as started:
+        until_up(started)
+        yield started
+        assert "Traceback" not in started.log.read_text()
+
+
+async def test_a_worker_that_is_killed_is_replaced_and_no_answer_is_wrong(server: Server, world: World) -> None:
+    asked = await answered(server.port, questions(world))
+    async with Traffic(server.port, asked).flowing(8) as traffic:
+        await asyncio.sleep(0.5)
+        before = {worker.pid for worker in server.workers}
+        server.workers[0].kill()
+        began = monotonic()
+        while len({worker.pid for worker in server.workers} - before) != 1:
+            assert monotonic() - began < 30
+            await asyncio.sleep(0.05)
+        enough = traffic.answered + 500
+        while traffic.answered < enough:  # noqa: ASYNC110 - it goes on by itself
+            await asyncio.sleep(0.05)
+    assert traffic.wrong == []
+    # At most what it was asked just then is lost.
+    assert traffic.dropped <= 8
+
+
+async def test_handles_and_memory_stay_flat_over_many_requests_and_connections(server: Server, world: World) -> None:
+    asked = await answered(server.port, questions(world))
+    await asyncio.gather(*(Traffic(server.port, asked).ask(1000) for _ in range(4)))
+    before = [(worker.num_fds(), worker.num_threads(), own_bytes(worker)) for worker in server.workers]
+    traffic = Traffic(server.port, asked)
+    await asyncio.gather(*(traffic.ask(REQUESTS) for _ in range(4)))
+    for _ in range(RECONNECTS):
+        async with connected(server.port) as connection:
+            traffic.note(asked[0], await connection.ask(asked[0].request))
+    assert (traffic.wrong, traffic.dropped) == ([], 0)
+    after = [(worker.num_fds(), worker.num_threads(), own_bytes(worker)) for worker in server.workers]
+    for (handles, threads, size), (later_handles, later_threads, later_size) in zip(before, after, strict=True):
+        assert later_handles <= handles + 4
+        assert later_threads <= threads + 4
+        assert later_size <= size + MAX_GROWTH_BYTES
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_all_requests_in_flight_are_answered_when_the_server_is_told_to_end(
+    fresh_world: World, tmp_path: Path
+) -> None:
+    with serving(fresh_world, tmp_path, "--workers", "2") as server:
+        await asyncio.to_thread(until_up, server)
+        (question,) = await answered(server.port, [post(PAGE, fresh_world.keys["read"])])
+        async with AsyncExitStack() as stack:
+            connections = [await stack.enter_async_context(connected(server.port)) for _ in range(50)]
+            # So that each is known to a worker, and not to the system alone.
+            for connection in connections:
+                assert await connection.ask(question.request) == question.expected
+            clients = [asyncio.create_task(connection.ask(question.request)) for connection in connections]
+            # Each has sent by now.
+            await asyncio.sleep(0)
+            server.process.send_signal(signal.SIGTERM)
+            assert await asyncio.gather(*clients) == [question.expected] * 50
+        assert await asyncio.to_thread(server.process.wait, 60) == 0

@@ -1,0 +1,139 @@
+"""An operation that takes too long, or that nobody waits for, is stopped down to the database."""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from time import monotonic, sleep
+
+import asyncpg
+import httpx
+import pytest
+
+from gateway.app import create_app
+from gateway.storage.database import make_engine
+from gateway.storage.engine import fetch
+from gateway.storage.sqlite import SQLiteEngine
+from gateway.storage.statements import Command
+from tests.records import EXAMPLE_ID, World
+from tests.serving import Gateway, running, served
+
+SLOW = "{ leaks(first: 1) { nodes { id } } }"
+ENDLESS = Command(
+    "WITH RECURSIVE step(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM step) SELECT n FROM step WHERE n < 0"
+)
+QUICK = Command("SELECT 7")
+DETAIL = "The operation took too long and was stopped. Ask for less."
+AT_ONCE = 2.0
+"""Seconds: long for an answer, and short beside the minutes that the slow statements take."""
+
+
+@pytest.fixture(params=["planner", "interpreter"])
+async def impatient(slow_world: World, request: pytest.FixtureRequest) -> AsyncIterator[Gateway]:
+    """A gateway with one connection, whose operations may take a second."""
+    settings = replace(slow_world.settings, operation_timeout_seconds=1, readers=1, pool_size=1, executor=request.param)
+    async with running(create_app(settings)) as client:
+        yield Gateway(client, slow_world)
+
+
+async def test_an_operation_that_takes_too_long_is_a_504_and_its_connection_comes_free(impatient: Gateway) -> None:
+    began = monotonic()
+    response = await impatient.respond(SLOW)
+    assert 0.9 < monotonic() - began < 1 + AT_ONCE
+    assert response.status_code == 504
+    assert response.json() == {"errors": [{"message": DETAIL, "extensions": {"code": "TIMEOUT"}}]}
+    freed = monotonic()
+    assert (await impatient.get("/readyz")).status_code == 200
+    assert monotonic() - freed < AT_ONCE
+
+
+async def test_a_leak_that_takes_too_long_is_a_504_and_whoever_waits_behind_it_is_answered(impatient: Gateway) -> None:
+    asked = (impatient.get(f"/leaks/{EXAMPLE_ID}"), *(impatient.get("/readyz") for _ in range(5)))
+    slow, *quick = await asyncio.gather(*asked)
+    assert slow.status_code == 504
+    assert slow.json() == {"type": "gateway_timeout", "status": 504, "detail": DETAIL}
+    assert [response.status_code for response in quick] == [200] * 5
+
+
+async def test_a_program_that_is_given_up_ends_alone(sqlite_url: str) -> None:
+    engine = make_engine(sqlite_url, readers=1)
+    assert isinstance(engine, SQLiteEngine)
+    await engine.open()
+    commands = [QUICK, ENDLESS, QUICK, ENDLESS, QUICK]
+    tasks = [asyncio.create_task(engine.run(fetch(command))) for command in commands]
+    for number in (1, 3):
+        await asyncio.sleep(0.2)
+        assert not tasks[number].done()
+        tasks[number].cancel()
+    outcomes = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), AT_ONCE)
+    assert [outcomes[number] for number in (0, 2, 4)] == [[[(7,)]]] * 3
+    assert all(isinstance(outcomes[number], asyncio.CancelledError) for number in (1, 3))
+    await engine.close()
+
+
+def statements(world: World) -> int:
+    """How many statements PostgreSQL is at work on for a world."""
+
+    async def count() -> int:
+        connection = await asyncpg.connect(world.url)
+        found = await connection.fetchval(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND pid <> pg_backend_pid()"
+        )
+        await connection.close()
+        return int(found)
+
+    return asyncio.run(count())
+
+
+def test_an_operation_whose_client_is_gone_is_stopped(slow_world: World) -> None:
+    settings = replace(slow_world.settings, operation_timeout_seconds=600, readers=1, pool_size=1)
+    with served(create_app(settings), settings) as address:
+        leave(address, slow_world.keys["read"])
+        assert httpx.get(f"{address}/readyz", timeout=AT_ONCE).status_code == 200
+    if settings.database_url.startswith("postgresql"):
+        assert statements(slow_world) == 0
+
+
+def leave(address: str, key: str) -> None:
+    """Ask for what takes long, and hang up."""
+    host, port = address.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as connection:
+        connection.sendall(f"GET /leaks/{EXAMPLE_ID} HTTP/1.1\r\nHost: x\r\nX-API-Key: {key}\r\n\r\n".encode())
+        sleep(0.3)
+
+
+@contextmanager
+def halted(processes: list[int]) -> Iterator[None]:
+    """Let processes hang for a while."""
+    for process in processes:
+        os.kill(process, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for process in processes:
+            os.kill(process, signal.SIGCONT)
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_a_server_that_hangs_is_waited_for_no_longer_than_an_operation_may_take(fresh_world: World) -> None:
+    settings = replace(fresh_world.settings, operation_timeout_seconds=1)
+    async with running(create_app(settings)) as client:
+        gateway = Gateway(client, fresh_world)
+
+        async def status() -> int:
+            # A request is a task, as a server has it.
+            return (await asyncio.create_task(gateway.respond(SLOW))).status_code
+
+        assert await status() == 200
+        async with asyncpg.create_pool(fresh_world.url, min_size=1) as pool:
+            found = await pool.fetch(
+                "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        with halted([row["pid"] for row in found]):
+            began = monotonic()
+            assert await status() == 504
+            assert monotonic() - began < 2 + AT_ONCE
+        assert await status() == 200

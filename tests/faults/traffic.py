@@ -1,0 +1,127 @@
+"""Requests to a real server, many and cheap, each with the answer that it must have."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import cycle
+
+import orjson
+
+GONE = (ConnectionError, asyncio.IncompleteReadError)
+"""What a client sees of a server that ends in the middle."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back."""
+
+    status: int
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Question:
+    """A request, with the answer it must have where that is known."""
+
+    request: bytes
+    expected: Answer | None = None
+
+
+def get(path: str, key: str) -> bytes:
+    """A request for a path."""
+    return f"GET {path} HTTP/1.1\r\nHost: gateway.test\r\nX-API-Key: {key}\r\n\r\n".encode()
+
+
+def post(query: str, key: str) -> bytes:
+    """A request for an operation."""
+    body = orjson.dumps({"query": query})
+    head = f"POST /graphql HTTP/1.1\r\nHost: gateway.test\r\nX-API-Key: {key}\r\nContent-Type: application/json\r\n"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+class Connection:
+    """A connection that is kept alive; less work for the client than for the server."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    async def ask(self, request: bytes) -> Answer:
+        """The answer to a request."""
+        self._writer.write(request)
+        head = (await self._reader.readuntil(b"\r\n\r\n")).lower()
+        _, _, length = head.partition(b"content-length: ")
+        body = await self._reader.readexactly(int(length.split(b"\r\n", 1)[0])) if length else b""
+        return Answer(int(head.split(b" ", 2)[1]), body)
+
+
+@asynccontextmanager
+async def connected(port: int) -> AsyncIterator[Connection]:
+    """A connection to a server of this machine."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        yield Connection(reader, writer)
+    finally:
+        writer.close()
+
+
+@dataclass
+class Traffic:
+    """Clients that ask one thing after the other, and what became of it.
+
+    Attributes:
+        statuses: How often each status was answered.
+        dropped: How many requests were not answered, since the connection went away.
+        wrong: Answers that should have been others.
+    """
+
+    port: int
+    questions: Sequence[Question]
+    statuses: Counter[int] = field(default_factory=Counter)
+    dropped: int = 0
+    wrong: list[tuple[Question, Answer]] = field(default_factory=list)
+    _is_over: bool = False
+
+    async def ask(self, number: int | None = None) -> None:
+        """Ask on one connection, which is made anew where it goes away, until told to end or for a number of times."""
+        questions = cycle(self.questions)
+        while not self._is_done(number):
+            try:
+                async with connected(self.port) as connection:
+                    while not self._is_done(number):
+                        self.note(question := next(questions), await connection.ask(question.request))
+            except GONE:
+                self.dropped += 1
+                await asyncio.sleep(0.02)
+
+    def _is_done(self, number: int | None) -> bool:
+        return self._is_over or (number is not None and self.answered >= number)
+
+    @property
+    def answered(self) -> int:
+        return self.statuses.total()
+
+    def note(self, question: Question, answer: Answer) -> None:
+        """Count an answer, and keep it where it is wrong."""
+        self.statuses[answer.status] += 1
+        may_pass = answer.status == 503
+        if question.expected is not None and answer != question.expected and not may_pass:
+            self.wrong.append((question, answer))
+
+    @asynccontextmanager
+    async def flowing(self, connections: int = 4) -> AsyncIterator["Traffic"]:
+        """Let it flow for as long as this is open."""
+        clients = [asyncio.create_task(self.ask()) for _ in range(connections)]
+        try:
+            yield self
+        finally:
+            self._is_over = True
+            await asyncio.gather(*clients)
+
+
+async def answered(port: int, requests: Sequence[bytes]) -> list[Question]:
+    """Questions whose answers must be what they are now."""
+    async with connected(port) as connection:
+        return [Question(request, await connection.ask(request)) for request in requests]

@@ -1,0 +1,309 @@
+"""Clients that are slow, silent or endless, at a real server: each is ended in time, and told why where it asked."""
+
+import asyncio
+import logging
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from time import monotonic
+
+import orjson
+import pytest
+
+from gateway.app import create_app
+from tests.conftest import fresh_database
+from tests.records import World, fill
+from tests.serving import served
+
+SECONDS = 2
+LATE = 30
+"""Nothing here may take as long, however busy the machine is."""
+
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+@pytest.fixture(scope="module")
+def sqlite_world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> World:
+    return asyncio.run(fill(fresh_database(request, tmp_path_factory.mktemp("deadlines"), "sqlite")))
+
+
+@pytest.fixture(scope="module")
+def server(sqlite_world: World) -> Iterator[str]:
+    """The address of a server that is in a hurry."""
+    settings = replace(sqlite_world.settings, header_timeout_seconds=SECONDS, body_timeout_seconds=SECONDS)
+    with served(create_app(settings), settings) as address:
+        yield address
+
+
+@pytest.fixture
+def post(sqlite_world: World) -> bytes:
+    """The head of a request with ten bytes of body."""
+    key = sqlite_world.keys["read"].encode()
+    lines = (b"POST /graphql HTTP/1.1", b"Host: gateway", b"Content-Type: application/json", b"X-API-Key: " + key)
+    return b"\r\n".join(lines) + b"\r\n"
+
+
+@asynccontextmanager
+async def connected(server: str, held_bytes: int | None = None) -> AsyncIterator[Connection]:
+    """A connection, whose system holds so much that was not read."""
+    host, port = server.removeprefix("http://").split(":")
+    client = socket.socket()
+    if held_bytes is not None:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, held_bytes)
+    client.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(client, (host, int(port)))
+    reader, writer = await asyncio.open_connection(sock=client)
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+
+
+async def ended(server: str, first: bytes, again: bytes = b"") -> bytes:
+    """All that the server says to a client that sends one thing, and then another over and over, until it hangs up."""
+
+    async def drip() -> None:
+        while again:
+            writer.write(again)
+            await asyncio.sleep(0.1)
+
+    async with connected(server) as (reader, writer), asyncio.timeout(LATE):
+        writer.write(first)
+        dripping = asyncio.create_task(drip())
+        try:
+            return await _all(reader)
+        finally:
+            dripping.cancel()
+
+
+async def _all(reader: asyncio.StreamReader) -> bytes:
+    said = bytearray()
+    try:
+        while data := await reader.read(65536):
+            said += data
+    except ConnectionResetError:
+        pass
+    return bytes(said)
+
+
+def status_of(said: bytes) -> int | None:
+    """The status of an error in the contract's shape, with all that every response has; None where nothing was said."""
+    if not said:
+        return None
+    head, _, body = said.partition(b"\r\n\r\n")
+    status = int(head.split()[1])
+    assert orjson.loads(body)["status"] == status
+    assert set(orjson.loads(body)) == {"type", "status", "detail"}
+    for header in (b"x-request-id: ", b"x-content-type-options: nosniff", b"connection: close", b"content-length: "):
+        assert header in head
+    return status
+
+
+HALF = b"GET /healthz HTTP/1.1\r\nHost: gateway\r\nX-Half: "
+
+
+async def test_a_head_that_does_not_come_is_waited_for_as_long_as_is_set(server: str) -> None:
+    clients = {
+        (b"", b""): None,
+        (b"\r\n", b"\r\n"): None,
+        (b"G", b""): 408,
+        (HALF, b""): 408,
+        (HALF, b"x"): 408,
+        (HALF, b"\r\nX-More: x"): 408,
+        (b"POST /graphql HTTP/1.1\r\nContent-Le", b""): 408,
+    }
+    started = monotonic()
+    said = await asyncio.gather(*(ended(server, *sent) for sent in clients))
+    assert [status_of(each) for each in said] == list(clients.values())
+    assert monotonic() - started > SECONDS * 0.9
+
+
+async def test_a_body_that_does_not_come_is_waited_for_as_long_as_is_set(
+    server: str, post: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    clients = [
+        (b"Content-Length: 1000\r\n\r\n", b""),
+        (b"Content-Length: 1000\r\n\r\n{", b""),
+        (b"Content-Length: 1000\r\n\r\n{", b" "),
+        (b"Transfer-Encoding: chunked\r\n\r\n", b""),
+        (b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
+        (b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n0\r\n", b"X-Trailer: x\r\n"),
+    ]
+    caplog.set_level(logging.INFO)
+    started = monotonic()
+    said = await asyncio.gather(*(ended(server, post + first, again) for first, again in clients))
+    assert [status_of(each) for each in said] == [408] * len(clients)
+    assert monotonic() - started > SECONDS * 0.9
+    await _logged(caplog, "POST /graphql 408")
+    assert not [record for record in caplog.records if record.exc_info or record.levelno >= logging.ERROR]
+
+
+async def test_a_client_that_goes_away_in_the_middle_is_no_failure_of_ours(
+    server: str, post: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with connected(server) as (_, writer):
+        writer.write(post + b"Content-Length: 1000\r\n\r\n{")
+    await _logged(caplog, "POST /graphql 408")
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+async def _logged(caplog: pytest.LogCaptureFixture, line: str) -> None:
+    for _ in range(LATE * 50):
+        if line in caplog.text:
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError(caplog.text)
+
+
+async def test_a_body_that_nobody_waits_for_is_not_taken_for_ever(server: str) -> None:
+    said = await ended(server, b"POST /graphql HTTP/1.1\r\nHost: gateway\r\nContent-Length: 100000\r\n\r\n", b" ")
+    assert said.startswith(b"HTTP/1.1 401 ")
+    assert said.count(b"HTTP/1.1") == 1
+
+
+async def test_whoever_is_slow_but_in_time_is_answered(server: str, post: bytes) -> None:
+    body = b'{"query": "{ viewer { name } }"}'
+    parts = (post[:10], post[10:], b"Content-Length: %d\r\n\r\n" % len(body), body[:9], body[9:])
+    async with connected(server) as (reader, writer), asyncio.timeout(LATE):
+        for _ in range(3):
+            for part in parts:
+                writer.write(part)
+                await asyncio.sleep(SECONDS / 20)
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 OK\r\n")
+            assert await reader.readuntil(b"}}}") == b'{"data":{"viewer":{"name":"read"}}}'
+
+
+async def test_a_connection_may_idle_between_requests_as_long_as_is_set(server: str) -> None:
+    async with connected(server) as (reader, writer), asyncio.timeout(LATE):
+        for _ in range(2):
+            writer.write(b"GET /healthz HTTP/1.1\r\nHost: gateway\r\n\r\n")
+            assert b" 200 OK" in await reader.readuntil(b"ok\n")
+            await asyncio.sleep(SECONDS / 4)
+        assert await reader.read() == b""
+
+
+# ----------------------------------------------------------------------- size
+
+
+def _with_header(size: int) -> bytes:
+    return b"GET /healthz HTTP/1.1\r\nHost: gateway\r\nX-Long: " + b"x" * size
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (_with_header(32_000) + b"\r\n\r\n", 200),
+        (_with_header(37_000) + b"\r\n\r\n", 431),
+        (_with_header(600_000), 431),
+        (_with_header(2_000_000) + b"\r\n\r\n", 431),
+        (_with_header(1) + b"\r\nX: y" * 9000 + b"\r\n\r\n", 431),
+        (b"GET /" + b"x" * 20_000 + b" HTTP/1.1\r\nHost: gateway\r\n\r\n", 414),
+        (b"GET /" + b"x" * 40_000 + b" HTTP/1.1\r\nHost: gateway\r\n\r\n", 431),
+        (b"GET /" + b"x" * 2_000_000, 431),
+    ],
+)
+async def test_a_head_is_taken_up_to_a_size(server: str, sent: bytes, status: int) -> None:
+    async with connected(server) as (reader, writer), asyncio.timeout(LATE):
+        writer.write(sent)
+        said = await reader.readuntil(b"\r\n\r\n")
+        assert int(said.split()[1]) == status
+        if status == 431:
+            assert status_of(said + await _all(reader)) == 431
+
+
+async def test_headers_behind_a_body_have_an_end(server: str, post: bytes) -> None:
+    trailers = b"".join(b"X-%d: y\r\n" % number for number in range(2000))
+    said = await ended(server, post + b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n0\r\n" + trailers)
+    assert status_of(said) == 431
+
+
+async def test_a_long_body_is_no_long_head(server: str, post: bytes) -> None:
+    body = b'{"query": "{ viewer { name } }"' + b" " * 100_000 + b"}"
+    request = post + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    async with connected(server) as (reader, writer), asyncio.timeout(LATE):
+        for _ in range(3):
+            writer.write(request)
+            assert b" 200 OK" in await reader.readuntil(b"}}}")
+            writer.write(b"GET /healthz HTTP/1.1\r\n")
+            await asyncio.sleep(0.05)
+            writer.write(b"Host: gateway\r\n\r\n")
+            assert b" 200 OK" in await reader.readuntil(b"ok\n")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"nonsense\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"GET / HTTP/1.1\r\nA b: c\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: gateway\r\nX: a\x00b\r\n\r\n",
+        b"POST /graphql HTTP/1.1\r\nHost: gateway\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
+        b"POST /graphql HTTP/1.1\r\nHost: gateway\r\nContent-Length: -1\r\n\r\n",
+        b"POST /graphql HTTP/1.1\r\nHost: gateway\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST /graphql HTTP/1.1\r\nHost: gateway\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+    ],
+)  # fmt: skip
+async def test_what_is_no_http_or_could_be_read_in_two_ways_is_a_400(server: str, sent: bytes) -> None:
+    assert status_of(await ended(server, sent)) == 400
+
+
+# -------------------------------------------------------------------- reading
+
+
+LARGE = " ".join(
+    f"a{n}: leaks(first: 100) {{ nodes {{ id url login connections {{ users {{ nodes {{ identity }} }} }} }} }}"
+    for n in range(10)
+)
+
+
+async def test_a_client_that_does_not_read_its_answers_is_let_go(
+    server: str, post: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    body = orjson.dumps({"query": f"{{ {LARGE} }}"})
+    request = post + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    async with connected(server, 4096) as (reader, writer), asyncio.timeout(LATE):
+        started = monotonic()
+        # More than all systems between hold.
+        for _ in range(40):
+            writer.write(request)
+            await asyncio.sleep(0.01)
+        with pytest.raises(ConnectionError):
+            await _write_on(writer)
+        assert monotonic() - started > SECONDS * 0.9
+        assert (await _all(reader)).count(b"HTTP/1.1 200 OK") < 40
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+async def _write_on(writer: asyncio.StreamWriter) -> None:
+    while True:
+        writer.write(b"\r\n")
+        await writer.drain()
+        await asyncio.sleep(0.1)
+
+
+async def test_a_client_that_reads_slowly_has_its_answers(server: str, post: bytes) -> None:
+    body = orjson.dumps({"query": f"{{ {LARGE} }}"})
+    request = post + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    async with connected(server, 4096) as (reader, writer), asyncio.timeout(LATE):
+        started = monotonic()
+        writer.write(request * 40)
+        for _ in range(40):
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = int(head.partition(b"content-length: ")[2].split()[0])
+            assert (await reader.readexactly(length)).startswith(b'{"data":')
+            await asyncio.sleep(SECONDS / 20)
+        assert monotonic() - started > SECONDS * 1.5
+
+
+async def test_requests_without_end_that_nobody_waits_for_are_not_kept(
+    server: str, post: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    body = b'{"query": "{ viewer { name } }"}'
+    request = post + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    async with connected(server) as (reader, writer), asyncio.timeout(LATE):
+        writer.write(request * 50)
+        for _ in range(50):
+            assert b" 200 OK" in await reader.readuntil(b"}}}")
+        writer.write(request * 20_000)
+        assert (await _all(reader)).count(b"HTTP/1.1 200 OK") < 20_000
+    assert not [record for record in caplog.records if record.exc_info]

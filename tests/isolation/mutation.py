@@ -1,0 +1,191 @@
+"""Mutants of the modules that apply the scope, and which of them the checks of isolation let pass.
+
+Each is tried in a process of its own, forked before any module of ours is imported: the mutated one then comes from the
+mutant's source, and all others from their files.
+"""
+
+import ast
+import asyncio
+import gc
+import os
+import pickle
+import signal
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from importlib.util import spec_from_loader
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+MUTATED: Mapping[str, Sequence[str]] = {
+    "gateway.storage.conditions": ("in_scope", "scope_values", "of_organization", "visible_node"),
+    "schema.scope": (
+        "domains_by_id", "domains_by_number", "require", "default_scope", "scope", "scope_naming", "_scope",
+        "parse_uuid", "canonical_uuid",
+    ),
+}  # fmt: skip
+"""The modules, and the functions of each that are mutated."""
+
+ORIGINAL = "the original"
+_PROCESSES = 2
+_MOST_SECONDS = 60
+_WARM = ("alembic.command", "asyncpg", "databases", "httpx", "starlette.applications", "strawberry", "uvicorn")
+_OPPOSITES: Mapping[type[ast.AST], type[Any]] = {
+    ast.Eq: ast.NotEq, ast.NotEq: ast.Eq, ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Is: ast.IsNot, ast.IsNot: ast.Is,
+    ast.LtE: ast.Lt, ast.Lt: ast.LtE, ast.GtE: ast.Gt, ast.Gt: ast.GtE, ast.And: ast.Or, ast.Or: ast.And,
+    ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A module with one thing in it that is not as it was.
+
+    Attributes:
+        change: What is other.
+        module: The module's name.
+        source: All of it.
+    """
+
+    change: str
+    module: str = ""
+    source: str = ""
+
+
+# ------------------------------------------------------------------ to make them
+
+
+def mutants(root: Path) -> Iterator[Mutant]:
+    """The original, and every mutant of the sources below a folder."""
+    yield Mutant(ORIGINAL)
+    for module, functions in MUTATED.items():
+        tree = ast.parse(root.joinpath(*module.split(".")).with_suffix(".py").read_text())
+        found = [one for one in ast.walk(tree) if isinstance(one, ast.FunctionDef) and one.name in functions]
+        for function in found:
+            yield from _of_function(module, tree, function)
+
+
+def _of_function(module: str, tree: ast.Module, function: ast.FunctionDef) -> Iterator[Mutant]:
+    for node in [node for statement in function.body for node in ast.walk(statement)]:
+        for changed in _changes(node):
+            copies: dict[int, Any] = {}
+            mutated = deepcopy(tree, copies)
+            source = ast.unparse(_Put(copies[id(node)], changed).visit(mutated))
+            yield Mutant(f"{function.name}: {ast.unparse(node)} -> {ast.unparse(changed)}", module, source)
+
+
+class _Put(ast.NodeTransformer):
+    """Puts one node in the place of another."""
+
+    def __init__(self, old: ast.AST, new: ast.AST) -> None:
+        self._old = old
+        self._new = new
+
+    def visit(self, node: ast.AST) -> Any:
+        return self._new if node is self._old else super().visit(node)
+
+
+def _changes(node: ast.AST) -> Iterator[ast.AST]:
+    """What could stand in a node's place by mistake."""
+    match node:
+        case ast.BinOp(left, operator, right) if type(operator) in _OPPOSITES:
+            yield from (left, right, ast.BinOp(left, _OPPOSITES[type(operator)](), right))
+        case ast.BoolOp(operator, values):
+            yield from (*values, ast.BoolOp(_OPPOSITES[type(operator)](), values))
+        case ast.Compare(left, operators, values):
+            for others in _with_one_changed(operators):
+                yield ast.Compare(left, others, values)
+        case ast.UnaryOp(ast.Not() | ast.Invert(), operand):
+            yield operand
+        case ast.comprehension(target, values, conditions, is_async) if conditions:
+            yield from (ast.comprehension(target, values, fewer, is_async) for fewer in _with_one_less(conditions))
+        case ast.Dict(keys, values):
+            pairs = _with_one_less(list(zip(keys, values, strict=True)))
+            yield from (ast.Dict([key for key, _ in fewer], [value for _, value in fewer]) for fewer in pairs)
+        case ast.Call():
+            yield from _changes_of_call(node)
+
+
+def _changes_of_call(call: ast.Call) -> Iterator[ast.AST]:
+    """Each argument left out, where that is no error that Python itself tells and no matter of a name alone."""
+    match call.func:
+        case ast.Name(name) if name.islower():
+            return
+        case ast.Attribute(attr="alias"):
+            return
+    yield from (ast.Call(call.func, fewer, call.keywords) for fewer in _with_one_less(call.args))
+    yield from (ast.Call(call.func, call.args, fewer) for fewer in _with_one_less(call.keywords))
+
+
+def _with_one_less(nodes: Sequence[Any]) -> Iterator[list[Any]]:
+    return ([*nodes[:at], *nodes[at + 1 :]] for at in range(len(nodes)))
+
+
+def _with_one_changed(operators: Sequence[ast.cmpop]) -> Iterator[list[Any]]:
+    for at, operator in enumerate(operators):
+        yield [*operators[:at], _OPPOSITES[type(operator)](), *operators[at + 1 :]]
+
+
+# ------------------------------------------------------------------- to try them
+
+
+def survivors(root: Path, tenants: bytes) -> list[str]:
+    """The changes that no check tells."""
+    for name in _WARM:
+        import_module(name)
+    # Each child lives for a moment: collecting, it would copy what it shares with this process.
+    gc.disable()
+    running: dict[int, str] = {}
+    survived = []
+    for mutant in (*mutants(root), None):
+        while running and (mutant is None or len(running) >= _PROCESSES):
+            process, status = os.wait()
+            change = running.pop(process)
+            survived += [change] if status == 0 else []
+        if mutant is not None:
+            running[_start(mutant, tenants)] = mutant.change
+    return survived
+
+
+def _start(mutant: Mutant, tenants: bytes) -> int:
+    process = os.fork()
+    if process == 0:
+        os._exit(_try(mutant, tenants))
+    return process
+
+
+def _try(mutant: Mutant, tenants: bytes) -> int:
+    """0 where every check holds, in a process that ends here."""
+    signal.alarm(_MOST_SECONDS)
+    if mutant.change != ORIGINAL:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+    sys.meta_path.insert(0, _Finder(mutant))
+    try:
+        checks = import_module("tests.isolation.checks")
+        asyncio.run(checks.assert_isolates(pickle.loads(tenants)))  # noqa: S301 - our own
+    except BaseException as error:  # noqa: BLE001 - whatever it is, it was told
+        sys.stderr.write(f"{error!r}\n")
+        return 1
+    return 0
+
+
+class _Finder(MetaPathFinder, Loader):
+    """Finds one module in a mutant's source."""
+
+    def __init__(self, mutant: Mutant) -> None:
+        self._mutant = mutant
+
+    def find_spec(self, fullname: str, _path: Any, _target: Any = None) -> ModuleSpec | None:
+        return spec_from_loader(fullname, self) if fullname == self._mutant.module else None
+
+    def exec_module(self, module: ModuleType) -> None:
+        exec(compile(self._mutant.source, module.__name__, "exec"), vars(module))  # noqa: S102 - this is the mutant
+
+
+if __name__ == "__main__":
+    sys.stdout.write("\n".join(survivors(Path.cwd(), sys.stdin.buffer.read())))

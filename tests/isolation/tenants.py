@@ -1,0 +1,317 @@
+"""Four organizations that share what they can, a canary in every text that they do not share, and who may see which.
+
+They share machines, logins, hosts, a domain's name, ids of leaks, and (which no import would bring about) the id of a
+resource. Some rows say that they lie in another organization's domain: nobody sees those.
+"""
+
+import json
+import re
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from random import Random
+
+import orjson
+
+from gateway.importing.ids import namespace_of, node_id
+from gateway.importing.importer import import_leaks
+from gateway.keys import generate, hash_key
+from gateway.settings import Settings
+from gateway.storage.database import open_engine
+from gateway.storage.directory import (
+    add_domain,
+    add_key,
+    add_organization,
+    archive_domain,
+    restore_domain,
+    revoke_key,
+)
+from gateway.storage.engine import Engine
+from gateway.storage.imports import Changes, import_statements
+from schema.records import Domain, Kind, Organization
+from schema.scope import KeyScope
+from tests.records import ARCHIVED_AT, HOST, LONG_AGO, MACHINE, PERSON, SECRET, Record, World
+
+ORGANIZATIONS = ("1", "2", "3", "4")
+SHARED_DOMAIN = "example.com"
+SHARED_DATE = "2025-12-04T14:30:00.000Z"
+SHARED_NODE_ID = "00000000-0000-4000-8000-0000000050de"
+SHARED_TEXTS = (HOST, PERSON, MACHINE, SHARED_DOMAIN)
+
+_TOKEN = re.compile(
+    r"canary(?:-[0-9a-z]+)+"
+    r"|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+    r"|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
+)
+
+
+def tokens(text: str) -> set[str]:
+    """What tells whose a text is: its canaries, ids and instants."""
+    return set(_TOKEN.findall(text))
+
+
+@dataclass
+class Key:
+    """A key as this test knows it.
+
+    Attributes:
+        organization: Whose it is.
+        domains: The names of those it is limited to; None where it is not.
+        status: What a good question is answered with.
+    """
+
+    organization: str
+    domains: frozenset[str] | None
+    status: int = 200
+
+    @property
+    def works(self) -> bool:
+        """Whether it may read."""
+        return self.status == HTTPStatus.OK
+
+
+@dataclass
+class Tenants:
+    """What a database was filled with, and what each key may see of it.
+
+    Attributes:
+        url: Where the database is.
+        organizations: By what they are called here.
+        domains: By organization and name, archived ones included.
+        texts: The text of each key, by its name.
+        key_ids: Its id.
+        records: What was imported, by organization and id; a record that came again as it came last.
+        keys: By name.
+        archived: Which domains are.
+        planted: Text that belongs to a leak without an import's doing, by organization and the leak's id.
+    """
+
+    url: str
+    organizations: dict[str, Organization] = field(default_factory=dict)
+    domains: dict[tuple[str, str], Domain] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
+    key_ids: dict[str, str] = field(default_factory=dict)
+    records: dict[tuple[str, str], Record] = field(default_factory=dict)
+    keys: dict[str, Key] = field(default_factory=dict)
+    archived: set[tuple[str, str]] = field(default_factory=set)
+    planted: dict[tuple[str, str], str] = field(default_factory=dict)
+    _count: int = 0
+
+    @property
+    def world(self) -> World:
+        """The same, as the other tests have it."""
+        return World(self.url, self.organizations, self.domains, self.texts, self.key_ids)
+
+    # ------------------------------------------------------- who may see what
+
+    def domains_of(self, key: str) -> list[str]:
+        """The names of a key's domains, archived ones included."""
+        holder = self.keys[key]
+        names = sorted(name for organization, name in self.domains if organization == holder.organization)
+        return [name for name in names if holder.domains is None or name in holder.domains]
+
+    def domain_ids_of(self, key: str) -> list[str]:
+        """Their ids."""
+        return [self.domains[self.keys[key].organization, name].id for name in self.domains_of(key)]
+
+    def visible(self, key: str, named: Collection[str] = (), *, only_named: bool = False) -> list[Record]:
+        """The records that a key sees, if it names the domains with these ids."""
+        organization = self.keys[key].organization
+        seen = {
+            name
+            for name in self.domains_of(key)
+            if self.domains[organization, name].id in named
+            or ((organization, name) not in self.archived and not only_named)
+        }
+        return [r for (owner, _), r in self.records.items() if owner == organization and r["domain"] in seen]
+
+    def allowed(self, key: str, named: Collection[str] = ()) -> set[str]:
+        """All that may stand in an answer to a key that names the domains with these ids."""
+        holder = self.keys[key]
+        if not holder.works:
+            return set()
+        organization = self.organizations[holder.organization]
+        own = [organization.id, organization.name, self.key_ids[key], key, ARCHIVED_AT]
+        directory = [*own, *self.domain_ids_of(key), *self.domains_of(key)]
+        return tokens(" ".join(directory)).union(
+            *(self.tokens_of(holder.organization, one) for one in self.visible(key, named))
+        )
+
+    def tokens_of(self, organization: str, record: Record) -> set[str]:
+        """What tells of a record: its own texts, and the ids of what it is connected to."""
+        shown = {name: value for name, value in record.items() if name != "password"}
+        texts = [json.dumps(shown), self.planted.get((organization, record["id"]), "")]
+        return tokens(" ".join([*texts, *self.node_ids(organization, record)]))
+
+    def node_ids(self, organization: str, record: Record) -> list[str]:
+        """The ids of what a record is connected to."""
+        namespace, connected = namespace_of(self.organizations[organization].id), record["connections"]
+        return [
+            *(node_id(namespace, Kind.RESOURCE, one["type"], one["resource"]) for one in connected["resources"]),
+            *(node_id(namespace, Kind.USER, one["identity_type"], one["identity"]) for one in connected["users"]),
+            *(node_id(namespace, Kind.ENDPOINT, one["filename"]) for one in connected["endpoints"]),
+        ]
+
+    def ids_of(self, organization: str) -> list[str]:
+        """Every id that an organization has, always in the same order."""
+        records = [record for (owner, _), record in self.records.items() if owner == organization]
+        ids = [
+            self.organizations[organization].id,
+            *(domain.id for (owner, _), domain in self.domains.items() if owner == organization),
+            *(self.key_ids[name] for name, key in self.keys.items() if key.organization == organization),
+            *(record["id"] for record in records),
+            *(id_ for record in records for id_ in self.node_ids(organization, record)),
+        ]
+        return list(dict.fromkeys(ids))
+
+    # ------------------------------------------------------------ what changes
+
+    async def add_records(self, engine: Engine, organization: str, domain: str, how_many: int) -> None:
+        """Import new records: the first has an id that other organizations may have as well."""
+        new = [self.record(organization, domain, is_shared=not number) for number in range(how_many)]
+        await self._import(engine, organization, new)
+        self.records |= {(organization, record["id"]): record for record in new}
+
+    async def move_record(self, engine: Engine, organization: str, leak_id: str, domain: str) -> None:
+        """Import a record again that lies in another domain by now, its connections left out."""
+        record = self.records[organization, leak_id] | {"domain": domain}
+        await self._import(engine, organization, [{k: v for k, v in record.items() if k != "connections"}])
+        self.records[organization, leak_id] = record
+
+    async def archive(self, engine: Engine, organization: str, name: str) -> None:
+        """Archive a domain."""
+        await archive_domain(engine, self.organizations[organization], name, ARCHIVED_AT)
+        self.archived.add((organization, name))
+
+    async def restore(self, engine: Engine, organization: str, name: str) -> None:
+        """Undo it."""
+        await restore_domain(engine, self.organizations[organization], name)
+        self.archived.discard((organization, name))
+
+    async def add_key(
+        self,
+        engine: Engine,
+        organization: str,
+        what: str,
+        domains: Iterable[str] | None = None,
+        scope: KeyScope = KeyScope.LEAKS_READ,
+    ) -> str:
+        """Create a key, and return its name."""
+        name, (key_id, text) = f"canary-key-{organization}-{what}", generate()
+        limits = None if domains is None else frozenset(domains)
+        numbers = None if limits is None else [self.domains[organization, one].number for one in limits]
+        await add_key(
+            engine, self.organizations[organization], key_id=key_id, name=name,
+            hash_=hash_key(text, Settings(secret=SECRET).secrets.key), scopes={scope},
+            domain_numbers=numbers, created_at=LONG_AGO, expires_at=None,
+        )  # fmt: skip
+        self.keys[name] = Key(organization, limits, 200 if scope is KeyScope.LEAKS_READ else 403)
+        self.texts[name], self.key_ids[name] = text, key_id
+        return name
+
+    async def revoke(self, engine: Engine, key: str) -> None:
+        """Revoke a key."""
+        await revoke_key(engine, self.key_ids[key], LONG_AGO)
+        self.keys[key].status = 401
+
+    async def change(self, engine: Engine, random: Random) -> None:
+        """Change something or other."""
+        organization = random.choice(ORGANIZATIONS)
+        names = [name for owner, name in self.domains if owner == organization]
+        name = random.choice(names)
+        step = random.choice(("records", "move", "archive", "archive", "key", "revoke"))
+        if step == "records":
+            await self.add_records(engine, organization, name, 2)
+        elif step == "move":
+            movable = [id_ for owner, id_ in self.records if owner == organization and (owner, id_) not in self.planted]
+            await self.move_record(engine, organization, random.choice(movable), name)
+        elif step == "archive":
+            await (self.restore if (organization, name) in self.archived else self.archive)(engine, organization, name)
+        elif step == "key":
+            await self.add_key(engine, organization, f"new-{len(self.keys)}", random.choice((None, [name])))
+        else:
+            working = [key for key, holder in self.keys.items() if holder.works]
+            await self.revoke(engine, random.choice(working))
+
+    # --------------------------------------------------------------- in detail
+
+    async def add_organization(self, engine: Engine, number: str, records: int = 3) -> None:
+        """Add an organization with domains, records, and keys of every kind."""
+        organization = await add_organization(engine, f"canary-organization-{number}")
+        own, old, older = (f"canary-domain-{number}-{what}.example" for what in ("own", "old", "older"))
+        self.organizations[number] = organization
+        for name in (SHARED_DOMAIN, own, old, older):
+            self.domains[number, name] = await add_domain(engine, organization, name)
+            await self.add_records(engine, number, name, records)
+        await self.archive(engine, number, old)
+        await self.archive(engine, number, older)
+        await self.add_key(engine, number, "all")
+        await self.add_key(engine, number, "own", [own])
+        await self.add_key(engine, number, "old", [old, own])
+        await self.add_key(engine, number, "nothing", [])
+        await self.add_key(engine, number, "write", scope=KeyScope.LEAKS_WRITE)
+        await self.revoke(engine, await self.add_key(engine, number, "revoked"))
+
+    async def plant(self, engine: Engine, number: str, other: str) -> None:
+        """Write what no import would: a resource with an id that others have, and a leak in another's domain."""
+        at = self.organizations[number].number
+        leak = next(r for (owner, _), r in self.records.items() if owner == number and r["domain"] == SHARED_DOMAIN)
+        domain = self.domains[number, SHARED_DOMAIN].number
+        others = self.domains[other, SHARED_DOMAIN].number
+        stray, lost = f"{int(number):08x}-0000-4000-8000-00000000057a", f"canary-stray-{number}"
+        listed = (leak["risk_level"], leak["first_seen"], leak["added_at"])
+        changes = Changes(leaks=[
+            (at, stray, others, 5, "medium", "new", lost, lost, lost, leak["first_seen"], leak["added_at"], None, 0),
+        ])  # fmt: skip
+        changes.nodes[Kind.RESOURCE] = [(at, SHARED_NODE_ID, f"canary-planted-{number}", "domain")]
+        changes.links[Kind.RESOURCE] = [
+            (at, leak["id"], SHARED_NODE_ID, domain, *listed),
+            (at, stray, SHARED_NODE_ID, others, *listed),
+        ]
+        async with engine.transaction() as transaction:
+            await transaction.run(import_statements(engine.dialect).apply(at, changes))
+        self.planted[number, leak["id"]] = f"{SHARED_NODE_ID} canary-planted-{number}"
+
+    async def _import(self, engine: Engine, organization: str, records: list[Record]) -> None:
+        secret, owner = Settings(secret=SECRET).secrets.fingerprint, self.organizations[organization]
+        summary = await import_leaks(engine, owner, map(orjson.dumps, records), secret=secret)
+        assert summary.bad == 0
+
+    def record(self, organization: str, domain: str, *, is_shared: bool) -> Record:
+        """A record that is like others in what it shares, and like none in all else."""
+        self._count += 1
+        number = self._count
+        canary = f"canary-record-{organization}-{number}"
+        of_organization = [owner for owner, _ in self.records].count(organization)
+        at = f"2026-{int(organization):02}-{1 + number // 24 % 28:02}T{number % 24:02}:00:00"
+        return {
+            "id": f"{0 if is_shared else int(organization):08x}-0000-4000-8000-{of_organization if is_shared else number:012x}",
+            "domain": domain,
+            "risk_level": number * 7 % 11,
+            "status": ("new", "investigating", "resolved", "false_positive")[number % 4],
+            "url": f"https://example.com/{canary}",
+            "login": PERSON if number % 2 else f"{canary}-login@example.com",
+            "password": f"{canary}-password",
+            "first_seen": f"{at}.{100 + number:03}Z",
+            "added_at": f"{at}.{500 + number:03}Z",
+            "connections": {
+                "resources": [{"resource": HOST, "type": "domain"}, {"resource": f"{canary}-host", "type": "apk"}],
+                "users": [{"identity": PERSON, "identity_type": "email"},
+                          {"identity": f"{canary}-user", "identity_type": "username"}],
+                "endpoints": [{"filename": MACHINE, "date": SHARED_DATE},
+                              {"filename": f"{canary}-machine", "date": f"{at}.{number:03}Z"}],
+            },
+        }  # fmt: skip
+
+
+async def fill(url: str, organizations: Iterable[str] = ORGANIZATIONS) -> Tenants:
+    """Fill an empty database at head."""
+    tenants = Tenants(url)
+    names = tuple(organizations)
+    async with open_engine(url) as engine:
+        for number in names:
+            await tenants.add_organization(engine, number)
+        for number, other in zip(names, names[1:] + names[:1], strict=True):
+            if number != other:
+                await tenants.plant(engine, number, other)
+    return tenants

