@@ -5,13 +5,8 @@ SQLite has no such thing.
 
 from alembic import op
 
-<<<<<<<< HEAD:gateway/storage/migrations/versions/0004_row_security.py
 revision = "0004"
 down_revision = "0003"
-========
-revision = "0003"
-down_revision = "0002"
->>>>>>>> rls:gateway/storage/migrations/versions/0003_row_security.py
 branch_labels = None
 depends_on = None
 
