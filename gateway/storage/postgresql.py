@@ -97,26 +97,28 @@ class PostgreSQLEngine:
 
     async def run(self, program: Program[T]) -> T:
         """Run a program that reads, in one transaction where its statements have bounds."""
-        try:
-            async with self._database.connection() as connection:
-                running = _Connection(raw := connection.raw_connection)
-                try:
-                    return await running.run(program)
-                finally:
-                    if running.has_bounds:
-                        await raw.execute("COMMIT")
-        except _GONE as error:
-            raise Unavailable from error
+        async with self._connected() as raw:
+            running = _Connection(raw)
+            try:
+                return await running.run(program)
+            finally:
+                if running.has_bounds:
+                    await raw.execute("COMMIT")
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
         """Open a transaction that writes."""
+        async with self._connected() as raw, raw.transaction():
+            yield _Connection(raw)
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[asyncpg.Connection]:
         try:
             async with self._database.connection() as connection:
-                raw = connection.raw_connection
-                async with raw.transaction():
-                    yield _Connection(raw)
+                yield cast("asyncpg.Connection", connection.raw_connection)
         except _GONE as error:
+            # What could not be given back, `databases` would take for this task's own ever after.
+            self._database._connection = None  # noqa: SLF001
             raise Unavailable from error
 
 
