@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.app import create_app
 from gateway.importing.importer import import_leaks
+from gateway.storage.database import open_engine
 from schema.records import Kind
 from tests.operations import Asking, asking
 from tests.records import CORP_LEAKS, HOST, LARGE_ID, MACHINE, PERSON, Record, World, has, instant
@@ -292,7 +293,8 @@ async def test_what_is_added_between_two_pages_moves_nothing(fresh_world: World)
             for n in range(1, 6)
         ]
         organization = fresh_world.organizations["corp"]
-        await import_leaks(operations.engine, organization, map(orjson.dumps, new), secret=b"plainly-fake")
+        async with open_engine(fresh_world.url) as engine:
+            await import_leaks(engine, organization, map(orjson.dumps, new), secret=b"plainly-fake")
         cursor = first["pageInfo"]["endCursor"]
         second = await operations.ask(LIST, {"first": 10, "after": cursor})
         before = await operations.ask(LIST, {"last": 10, "before": first["pageInfo"]["startCursor"]})
