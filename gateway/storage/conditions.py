@@ -32,6 +32,11 @@ def scope_values(scope: Scope) -> dict[str, Any]:
     return {"organization": scope.organization, "domains": scope.domains}
 
 
+def of_leak(link: FromClause, leak: FromClause) -> Condition:
+    """Whether a link is one of a leak that lies in the scope, whose domain it repeats."""
+    return of_organization(link) & (link.c.leak_id == leak.c.id) & (link.c.domain_number == leak.c.domain_number)
+
+
 def of_organization(rows: FromClause) -> Condition:
     """Whether a row belongs to the scope's organization: for tables that are reached through rows in scope only."""
     return rows.c.organization_number == bindparam("organization")

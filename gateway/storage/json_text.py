@@ -11,10 +11,11 @@ from sqlalchemy import ColumnElement, FromClause, Select, Text, cast, func, lite
 from sqlalchemy.engine.interfaces import Dialect
 
 from gateway.storage.conditions import filter_values, ordering, page_values
-from gateway.storage.pages import PageShape, count_of, rows_of_page
+from gateway.storage.pages import PageShape, count_of, nodes_of_leak, rows_of_page
 from gateway.storage.statements import SQLITE
 from gateway.storage.types import Id, Instant
 from schema.pages import PageRequest
+from schema.records import Kind
 from schema.store import (
     Column,
     Counts,
@@ -82,12 +83,17 @@ class JsonText:
 
     def _nodes(self, part: JsonNodes, shape: PageShape, row: FromClause | None, at: str) -> ColumnElement[Any]:
         name = f"{at}page{self._lists}"
-        rows: FromClause = rows_of_page(shape, _id(row), self._dialect, at).correlate(row).subquery(name)
+        rows: FromClause = self._rows(shape, row, at).correlate(row).subquery(name)
         if shape.page.backward:
             rows = _turned(shape, rows).subquery(f"{name}_turned")
         text = _joined(self._edge(part, rows))
         gathered = func.group_concat(text, ",") if self._dialect is SQLITE else func.string_agg(text, ",")
         return select(func.coalesce(gathered, "")).select_from(rows).scalar_subquery()
+
+    def _rows(self, shape: PageShape, row: FromClause | None, at: str) -> Select[Any]:
+        if shape.via is Kind.LEAK and row is not None:
+            return nodes_of_leak(shape, row, self._dialect, at)
+        return rows_of_page(shape, _id(row), self._dialect, at)
 
     def _edge(self, part: JsonNodes, row: FromClause) -> list[Piece]:
         if part.edge is None:
@@ -204,6 +210,8 @@ def _shown(column: Column, row: FromClause) -> ColumnElement[Any]:
 
 def _joined(pieces: Sequence[Piece]) -> ColumnElement[Any]:
     """One text of many pieces, in one pass: those that are always the same make the format for the others."""
+    if len(pieces) == 1 and not isinstance(pieces[0], str):
+        return pieces[0]
     template = "".join(piece.replace("%", "%%") if isinstance(piece, str) else "%s" for piece in pieces)
     values = [piece for piece in pieces if not isinstance(piece, str)]
     return func.format(literal_column(_quoted(template), Text()), *values, type_=Text())

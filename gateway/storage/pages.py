@@ -14,6 +14,7 @@ from gateway.storage.conditions import (
     NODE_FILTERS,
     in_scope,
     matches,
+    of_leak,
     of_organization,
     ordering,
     parts,
@@ -145,14 +146,23 @@ def _leaks_of_page(shape: PageShape, parent: ColumnElement[Any] | None, dialect:
     return _bounded(found.where(*wanted), shape, value, source.leak_id, at)
 
 
+def nodes_of_leak(shape: PageShape, leak: FromClause, dialect: Dialect, at: str = "") -> Select[Any]:
+    """The rows of one page of what a leak is connected to, where the leak is a row that lies in the scope."""
+    source = Source.of(shape.kind, shape.via, at)
+    return _linked_nodes(shape, source.rows, of_leak(source.rows, leak), dialect, at)
+
+
 def _nodes_of_page(shape: PageShape, parent: ColumnElement[Any] | None, dialect: Dialect, at: str) -> Select[Any]:
     source = Source.of(shape.kind, shape.via, at)
+    return _linked_nodes(shape, source.rows, source.is_of(parent) & in_scope(source.rows, dialect), dialect, at)
+
+
+def _linked_nodes(
+    shape: PageShape, link: FromClause, is_linked: ColumnElement[bool], dialect: Dialect, at: str
+) -> Select[Any]:
     node = nodes[shape.kind].alias(f"{at}node")
-    found = (
-        select(*node.c)
-        .join_from(source.rows, node, of_organization(node) & (node.c.id == source.rows.c.node_id))
-        .where(source.is_of(parent), in_scope(source.rows, dialect))
-    )
+    is_node = of_organization(node) & (node.c.id == link.c.node_id)
+    found = select(*node.c).join_from(link, node, is_node).where(is_linked)
     # The nodes of a leak are few: they are sorted, never read in order through all nodes of the organization.
     value, row_id = (unindexed(column, dialect) for column in (node.c[shape.order.column], node.c.id))
     return _bounded(found, shape, value, row_id, at)

@@ -84,8 +84,10 @@ class Statements:
         match read:
             case Lookup():
                 shape, selected = self._describe(read.select)
-                statement = self._statement((read.kind, shape), _lookup, read)
-                return statement.bind(scope, **(values | selected | {"ids": read.ids}))
+                # One id is looked for as itself: a list would cost SQLite what the rest of a small answer does.
+                ids = {"id": read.ids[0]} if len(read.ids) == 1 else {"ids": read.ids}
+                statement = self._statement((read.kind, shape, *ids), _lookup, read)
+                return statement.bind(scope, **(values | selected | ids))
             case Counts():
                 statement = self._statement((read.kind, read.via, parts(read.filter)), _counts, read)
                 return statement.bind(scope, **(values | filter_values(read.filter) | {"parents": read.parents}))
@@ -166,7 +168,8 @@ def _page_values(read: Pages) -> dict[str, Any]:
 def _lookup(read: Lookup, dialect: Dialect) -> Select[Any]:
     row = leaks if read.kind is Kind.LEAK else nodes[read.kind]
     visible = in_scope(row, dialect) if read.kind is Kind.LEAK else visible_node(row, read.kind, dialect)
-    return _selected(read, row, row.c.id, dialect).where(visible, is_in(dialect, row.c.id, "ids"))
+    is_asked = row.c.id == bindparam("id") if len(read.ids) == 1 else is_in(dialect, row.c.id, "ids")
+    return _selected(read, row, row.c.id, dialect).where(visible, is_asked)
 
 
 def _counts(read: Counts, dialect: Dialect) -> Select[Any]:
