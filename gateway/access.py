@@ -1,12 +1,11 @@
-"""A request id for every response, and one line in the log for it: no key, no query string, no body."""
+"""The name of a request, and its one line in the log: no key, no query string, no body."""
 
 import logging
 import random
 import re
 from contextvars import ContextVar
-from time import perf_counter
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Scope
 
 from gateway.keys import PATTERN, PREFIX
 
@@ -17,41 +16,18 @@ _SANE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 logger = logging.getLogger("gateway.access")
 
 
-class AccessMiddleware:
-    """Names each request, by the client's own id where it sends a sane one, and logs how it ended."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        request_id = _request_id(scope)
-        token = REQUEST_ID.set(request_id)
-        started, status = perf_counter(), 500
-
-        async def send_named(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                message["headers"] = [*message["headers"], (_HEADER, request_id.encode())]
-            await send(message)
-
-        try:
-            await self._app(scope, receive, send_named)
-        finally:
-            if logger.isEnabledFor(logging.INFO):
-                logger.info(_line(scope, status, (perf_counter() - started) * 1000))
-            REQUEST_ID.reset(token)
-
-
-def _request_id(scope: Scope) -> str:
+def request_id_of(scope: Scope) -> str:
+    """The name of a request: the client's own where it sends a sane one."""
     for name, value in scope["headers"]:
         if name == _HEADER and _SANE.fullmatch(sent := value.decode("latin-1")):
             return str(sent)
     return f"{random.getrandbits(128):032x}"
+
+
+def log_access(scope: Scope, status: int, seconds: float) -> None:
+    """Write down how a request ended."""
+    if logger.isEnabledFor(logging.INFO):
+        logger.info(_line(scope, status, seconds * 1000))
 
 
 def _line(scope: Scope, status: int, milliseconds: float) -> str:

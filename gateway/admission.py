@@ -7,7 +7,6 @@ limits a request waits only briefly, and is then told to come again.
 
 import asyncio
 from collections import deque
-from types import TracebackType
 
 from schema.errors import Unavailable
 
@@ -15,7 +14,7 @@ ABREAST = 16
 
 
 class Turns:
-    """The turns of one key: a context in which one of its requests runs, once that has its turn.
+    """The turns of one key.
 
     Attributes:
         key_id: Whose they are.
@@ -31,16 +30,13 @@ class Turns:
         self.running = 0
         self.waiting: deque[asyncio.Future[bool]] = deque()
 
-    def __enter__(self) -> None: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def leave(self) -> None:
+        """Give one of them back."""
         self._admission.leave(self)
 
 
 class Admission:
-    """Lets requests in: `with admission.turn(key_id) or await admission.wait(key_id)`.
+    """Lets requests in: `admission.turn(key_id) or await admission.wait(key_id)`, and `leave` afterwards.
 
     Args:
         most: How many a process takes in, running and waiting together.

@@ -14,19 +14,20 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.access import AccessMiddleware
 from gateway.admission import ABREAST, Admission
 from gateway.auth import Authenticator
 from gateway.budgets import Budgets
 from gateway.documents import named_documents
-from gateway.errors import error_response, gateway_error_response
+from gateway.doors import Entrance
+from gateway.envelope import EnvelopeMiddleware
+from gateway.errors import error_response
 from gateway.explorer import explorer
 from gateway.graphql import GraphQLEndpoint, graphql_routes
-from gateway.headers import HeadersMiddleware
 from gateway.health import health_routes
 from gateway.logs import configure
 from gateway.masking import MaskingMiddleware
 from gateway.rest import LeakEndpoint, rest_routes
+from gateway.routing import ShortWay
 from gateway.settings import Settings
 from gateway.storage.database import make_engine
 from gateway.storage.engine import Engine
@@ -35,7 +36,7 @@ from gateway.storage.reads import SQLStore
 from gateway.throttle import Throttle
 from gateway.timeouts import Timeouts
 from gateway.uses import Uses
-from schema.errors import GatewayError, Unavailable
+from schema.errors import Unavailable
 from schema.execution.execute import Executor
 from schema.execution.limits import Limits
 
@@ -65,11 +66,9 @@ def create_app(
     authenticator = Authenticator(engine, secrets.key, Throttle(settings.max_failed_keys), uses)
     executor = Executor(_limits(settings), introspection=settings.introspection, planned=settings.executor == "planner")
     budgets, admission = Budgets(engine, settings.rate_limit), _admission(settings)
+    entrance = Entrance(authenticator, budgets, admission, timeouts, executor, secrets.cursor)
     documents = named_documents(settings.trusted_documents, executor.prepare)
-    graphql = GraphQLEndpoint(
-        authenticator, executor, timeouts, secrets.cursor, settings.max_request_bytes, documents, budgets, admission
-    )
-    rest = LeakEndpoint(authenticator, executor, timeouts, secrets.cursor, budgets, admission)
+    graphql, rest = GraphQLEndpoint(entrance, documents, settings.max_request_bytes), LeakEndpoint(entrance)
     page, explorer_routes = explorer(demo_key)
 
     @asynccontextmanager
@@ -100,13 +99,12 @@ def create_app(
             *health_routes(is_ready),
         ],
         middleware=[
-            Middleware(AccessMiddleware),
-            Middleware(HeadersMiddleware),
+            Middleware(EnvelopeMiddleware),
             *_cors(settings),
             Middleware(MaskingMiddleware),
+            Middleware(ShortWay, doors={("POST", "/graphql"): graphql, ("GET", "/leaks/"): rest}),
         ],
         exception_handlers={
-            GatewayError: gateway_error_response,
             HTTPException: _http_error_response,
         },
         lifespan=lifespan,

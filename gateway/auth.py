@@ -10,9 +10,9 @@ import logging
 from collections import OrderedDict
 from time import monotonic
 
-from starlette.datastructures import Headers
-from starlette.requests import HTTPConnection
+from starlette.types import Scope
 
+from gateway.headers import Fields
 from gateway.keys import hash_key, parse
 from gateway.storage.directory import StoredKey, find_key
 from gateway.storage.engine import Engine
@@ -54,8 +54,8 @@ class Authenticator:
         self._kept_seconds = kept_seconds
         self._known: OrderedDict[bytes, tuple[float, StoredKey]] = OrderedDict()
 
-    async def caller(self, connection: HTTPConnection) -> Caller:
-        """The caller by the key in the headers.
+    async def caller(self, scope: Scope, fields: Fields) -> Caller:
+        """The caller by the key in the header fields of a request.
 
         Raises:
             Unauthenticated: there is no key, two that differ, or one that is unknown, revoked or expired.
@@ -63,14 +63,14 @@ class Authenticator:
             Unavailable: the store does not answer.
         """
         try:
-            key = presented_key(connection.headers)
+            key = presented_key(fields)
             # Known by its hash: a dump of the process's memory shows no key for longer than its request lasts.
             digest = hashlib.sha256(key.encode()).digest()
             kept_until, stored = self._known.get(digest, (0.0, None))
             if stored is None or monotonic() > kept_until or _is_past(stored.expires_at):
-                stored = await self._look_up(key, digest, network_of(connection))
+                stored = await self._look_up(key, digest, network_of(_client(scope)))
         except Refused as refused:
-            logger.warning("Refused %s: %s", connection.client.host if connection.client else "-", refused.reason)
+            logger.warning("Refused %s: %s", _client(scope) or "-", refused.reason)
             raise
         return stored.caller
 
@@ -109,18 +109,22 @@ class Authenticator:
             self._known.popitem(last=False)
 
 
-def presented_key(headers: Headers) -> str:
+def _client(scope: Scope) -> str:
+    return scope["client"][0] if scope.get("client") else ""
+
+
+def presented_key(fields: Fields) -> str:
     """The key of a request: `X-API-Key`, or `Authorization` with or without `Bearer`.
 
     Raises:
         Refused: there is none, or several that differ.
     """
+    key, authorization = fields.get(b"x-api-key"), fields.get(b"authorization")
     presented = set()
-    for name, value in headers.raw:
-        if name == b"x-api-key":
-            presented.add(value.decode("latin-1").strip())
-        elif name == b"authorization":
-            presented.add(_without_scheme(value.decode("latin-1")))
+    if key is not None:
+        presented.add(key.decode("latin-1").strip())
+    if authorization is not None:
+        presented.add(_without_scheme(authorization.decode("latin-1")))
     if len(presented) != 1:
         raise Refused("two keys that differ" if presented else "no key")
     return presented.pop()

@@ -2,14 +2,16 @@
 
 import json
 import re
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 
 import orjson
-from starlette.requests import Request
 from starlette.types import Receive
 
-_JSON_TYPE = re.compile(r'application/json\s*(;\s*charset\s*=\s*"?utf-?8"?\s*)?;?\s*', re.IGNORECASE)
+from gateway.headers import Fields
+
+_JSON_TYPE = re.compile(rb'application/json\s*(;\s*charset\s*=\s*"?utf-?8"?\s*)?;?\s*', re.IGNORECASE)
 
 
 class InvalidJSON(ValueError):
@@ -30,21 +32,25 @@ class BodyError(Exception):
         self.message = message
 
 
-async def read_json(request: Request, max_bytes: int) -> Any:
+async def read_json(receive: Receive, fields: Fields, max_bytes: int) -> Any:
     """The value that the body holds, as JSON in UTF-8 (RFC 8259, section 8.1).
 
     Raises:
         BodyError: it is declared as something else, too long, not whole, or no JSON.
     """
-    headers = request.headers
-    if not _JSON_TYPE.fullmatch(headers.get("content-type", "")) or "content-encoding" in headers:
+    if not _is_json(fields.get(b"content-type", b"")) or b"content-encoding" in fields:
         raise BodyError(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Unsupported media type. Valid: application/json in UTF-8, uncompressed."
         )
     try:
-        return parse_json(await _read(request.receive, max_bytes))
+        return parse_json(await _read(receive, max_bytes))
     except InvalidJSON as error:
         raise BodyError(HTTPStatus.BAD_REQUEST, f"Invalid body: {error}.") from None
+
+
+@lru_cache(256)
+def _is_json(content_type: bytes) -> bool:
+    return _JSON_TYPE.fullmatch(content_type) is not None
 
 
 def parse_json(text: bytes) -> Any:

@@ -12,8 +12,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from math import ceil
 from time import monotonic
-from types import TracebackType
-from typing import Self, TypeAlias
+from typing import TypeAlias
 
 from starlette.types import Scope
 
@@ -180,7 +179,7 @@ class Budgets:
 
 
 class Spending:
-    """What one request takes from its key's bucket: a context, at whose end what it took is spent."""
+    """What one request takes from its key's bucket, and spends at its end."""
 
     __slots__ = ("_bucket", "_budgets", "_key_id", "_policy", "_used", "cost")
 
@@ -192,13 +191,8 @@ class Spending:
         self._used: int | None = None
         self.cost: Cost | None = None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        # What failed may have worked long for it: it is not given back.
+    def close(self) -> None:
+        """End the request: what failed may have worked long for it, and is not given back."""
         if self.cost is not None and self._used is None:
             self._settle(self.cost.points)
 
@@ -265,10 +259,8 @@ def count_objects(text: bytes) -> int:
 class Unmetered(Unlimited):
     """What one request spends where there is no limit: nothing is counted."""
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None: ...
+    def close(self) -> None:
+        """There is nothing to spend."""
 
     def settle(self, answer: bytes | memoryview) -> None:
         """There is nothing to give back."""

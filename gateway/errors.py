@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from http import HTTPStatus
 
 import orjson
-from starlette.requests import Request
 from starlette.responses import Response
 
 from schema.errors import Code, GatewayError, RateLimited
@@ -59,7 +58,6 @@ def error_response(status: int, detail: str, headers: Mapping[str, str] | None =
     return Response(body, status, {**status_headers(status), **(headers or {})}, media_type="application/json")
 
 
-def gateway_error_response(_request: Request, error: Exception) -> Response:
+def gateway_error_response(error: GatewayError) -> Response:
     """An error of ours as a response; its message is for the caller."""
-    assert isinstance(error, GatewayError)  # noqa: S101 - it is registered for no other
     return error_response(STATUSES[error.code], error.message, error_headers(error))

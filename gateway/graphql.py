@@ -8,22 +8,22 @@ from typing import Any
 
 import orjson
 from graphql import GraphQLError
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from gateway.admission import Admission
-from gateway.auth import Authenticator
 from gateway.bodies import BodyError, InvalidJSON, parse_json, read_json
-from gateway.budgets import Budgets
 from gateway.documents import NamedDocuments
+from gateway.doors import Entrance
 from gateway.errors import MASKED, STATUSES, error_headers, status_headers
+from gateway.headers import Fields, Headers, fields_of
 from gateway.negotiation import preferred
-from gateway.timeouts import Timeouts
+from gateway.responses import Prepared
 from schema.batches import Request as OperationRequest
 from schema.errors import BadUserInput, Code, GatewayError
-from schema.execution.execute import Executor, NotAQuery, Operation, Result
+from schema.execution.execute import NotAQuery, Operation, Result
 from schema.execution.refusal import RequestError
 from schema.scope import KeyScope
 from schema.store import Level
@@ -32,14 +32,14 @@ logger = logging.getLogger(__name__)
 
 RESPONSE_TYPE = "application/graphql-response+json"
 JSON_TYPE = "application/json"
-EXPLAIN_HEADER = "X-Leaks-Explain"
+EXPLAIN_HEADER = b"x-leaks-explain"
 
-_FIELDS = {
-    media_type: {
-        "Content-Type": f"{media_type}; charset=utf-8",
-        "Cache-Control": "no-store",
-        "Vary": "Accept, Authorization, X-API-Key",
-    }
+_HEADERS: Mapping[str, Headers] = {
+    media_type: [
+        (b"content-type", f"{media_type}; charset=utf-8".encode()),
+        (b"cache-control", b"no-store"),
+        (b"vary", b"Accept, Authorization, X-API-Key"),
+    ]
     for media_type in (RESPONSE_TYPE, JSON_TYPE)
 }
 
@@ -49,61 +49,41 @@ Page = Callable[[Request], Awaitable[Response]]
 class GraphQLEndpoint:
     """Takes operations by POST, and queries by GET."""
 
-    def __init__(
-        self,
-        authenticator: Authenticator,
-        executor: Executor,
-        timeouts: Timeouts,
-        cursor_secret: bytes,
-        max_request_bytes: int,
-        documents: NamedDocuments,
-        budgets: Budgets,
-        admission: Admission,
-    ) -> None:
-        self._authenticator = authenticator
+    def __init__(self, entrance: Entrance, documents: NamedDocuments, max_request_bytes: int) -> None:
+        self._entrance = entrance
         self._documents = documents
-        self._executor = executor
-        self._timeouts = timeouts
-        self._cursor_secret = cursor_secret
         self._max_request_bytes = max_request_bytes
-        self._budgets = budgets
-        self._admission = admission
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request: as ASGI, so that nothing stands between the router and this door."""
-        response = await self.respond(Request(scope, receive, send))
+        response = await self.respond(scope, receive)
         await response(scope, receive, send)
 
-    async def respond(self, request: Request) -> Response:
+    async def respond(self, scope: Scope, receive: Receive) -> Response:
         """The response to a request, whatever is wrong with it, in GraphQL's shape and the media type it prefers."""
-        media_type = preferred(request.headers.get("accept"), (RESPONSE_TYPE, JSON_TYPE), default=JSON_TYPE)
+        fields = fields_of(scope)
+        media_type = preferred(fields.get(b"accept"), (RESPONSE_TYPE, JSON_TYPE), default=JSON_TYPE)
         if media_type is None:
             return _refusal(
                 406, Code.BAD_USER_INPUT, f"Not acceptable. Valid: {RESPONSE_TYPE}, {JSON_TYPE}.", JSON_TYPE
             )
         try:
-            return await self._answer(request, media_type)
+            return await self._answer(scope, receive, fields, media_type)
         except Exception as error:  # noqa: BLE001 - whatever it is, a client of this door reads GraphQL
             return _failure(error, media_type)
 
-    async def _answer(self, request: Request, media_type: str) -> Response:
-        caller = await self._authenticator.caller(request)
-        caller.require(KeyScope.LEAKS_READ)
-        by_get = request.method in {"GET", "HEAD"}
-        sent = _sent_by_get(request) if by_get else await read_json(request, self._max_request_bytes)
+    async def _answer(self, scope: Scope, receive: Receive, fields: Fields, media_type: str) -> Response:
+        caller = await self._entrance.caller(scope, fields)
+        by_get = scope["method"] != "POST"
+        sent = _sent_by_get(scope) if by_get else await read_json(receive, fields, self._max_request_bytes)
         operation = _operation(self._documents.resolved(sent, caller.organization.id))
-        with (
-            self._budgets.spending(caller.key_id, request.scope) as spending,
-            self._admission.turn(caller.key_id) or await self._admission.wait(caller.key_id),
-        ):
-            store = self._timeouts.store(request.receive)
-            context = OperationRequest(caller, store, self._cursor_secret, budget=spending)
-            if request.headers.get(EXPLAIN_HEADER) == "1":
-                response = await self._explained(operation, context, media_type, only_queries=by_get)
+        with await self._entrance.admit(caller, scope, receive) as visit:
+            if fields.get(EXPLAIN_HEADER) == b"1":
+                response = await self._explained(operation, visit.request, media_type, only_queries=by_get)
             else:
-                result = await self._executor.execute(operation, context, only_queries=by_get)
+                result = await self._entrance.executor.execute(operation, visit.request, only_queries=by_get)
                 response = _result_response(result, media_type)
-            spending.settle(response.body)
+            visit.spending.settle(response.body)
             return response
 
     async def _explained(
@@ -112,7 +92,7 @@ class GraphQLEndpoint:
         context.caller.require(KeyScope.LEAKS_EXPLAIN)
         context.levels = []
         began = perf_counter_ns()
-        result = await self._executor.execute(operation, context, only_queries=only_queries)
+        result = await self._entrance.executor.execute(operation, context, only_queries=only_queries)
         microseconds = (perf_counter_ns() - began) // 1000
         return _result_response(result, media_type, {"explain": _explanation(result, context.levels, microseconds)})
 
@@ -138,9 +118,9 @@ class _Either:
 
 def _wants_page(request: Request) -> bool:
     types = ("text/html", RESPONSE_TYPE, JSON_TYPE)
-    accept = request.headers.get("accept", "")
+    accept = request.headers.get("accept", "").encode("latin-1")
     return (
-        "text/html" in accept
+        b"text/html" in accept
         and "query" not in request.query_params
         and preferred(accept, types, default=JSON_TYPE) == "text/html"
     )
@@ -149,9 +129,9 @@ def _wants_page(request: Request) -> bool:
 # ---------------------------------------------------------------- requests
 
 
-def _sent_by_get(request: Request) -> dict[str, Any]:
+def _sent_by_get(scope: Scope) -> dict[str, Any]:
     """The parameters of a GET (section 5.3): objects are sent as JSON."""
-    parameters = request.query_params
+    parameters = QueryParams(scope["query_string"])
     if len(parameters) < len(parameters.multi_items()):
         raise BadUserInput("Invalid parameters: one is given twice. Valid: each once.")
     texts = ("query", "documentId", "operationName")
@@ -185,6 +165,8 @@ def _operation(sent: Any) -> Operation:
 
 
 def _result_response(result: Result, media_type: str, extensions: Mapping[str, Any] | None = None) -> Response:
+    if not (result.errors or extensions):
+        return Prepared(orjson.dumps({"data": result.data}), 200, _HEADERS[media_type])
     body: dict[str, Any] = {"data": result.data}
     if result.errors:
         body = {"errors": [_formatted(error) for error in result.errors], **body}
@@ -247,4 +229,6 @@ def _refusal(
 def _response(
     body: Mapping[str, Any], status: int, media_type: str, headers: Mapping[str, str] | None = None
 ) -> Response:
-    return Response(orjson.dumps(body), status, {**_FIELDS[media_type], **status_headers(status), **(headers or {})})
+    own = {**status_headers(status), **(headers or {})}
+    encoded = [(name.lower().encode(), value.encode()) for name, value in own.items()]
+    return Prepared(orjson.dumps(body), status, [*_HEADERS[media_type], *encoded])

@@ -1,11 +1,14 @@
-"""What every response says to browsers and of the key's budget, and how long an address may be."""
+"""The header fields of a request, and those that every response has."""
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
-from gateway.budgets import SPENDING
-from gateway.errors import error_response
+from starlette.types import Scope
 
-MAX_TARGET_BYTES = 16_384
+Fields: TypeAlias = Mapping[bytes, bytes]
+"""Header fields by their names, in lower case."""
+
+Headers: TypeAlias = list[tuple[bytes, bytes]]
 
 SECURITY_HEADERS = [
     (b"x-content-type-options", b"nosniff"),
@@ -14,30 +17,24 @@ SECURITY_HEADERS = [
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 ]
+"""What browsers are told where a response does not tell them itself."""
 
 
-class HeadersMiddleware:
-    """Adds what a response does not say itself, security first, and refuses an address that is too long."""
+def fields_of(scope: Scope) -> Fields:
+    """The fields of a request; several of one name are one, with commas (RFC 9110, section 5.3)."""
+    listed: Headers = scope["headers"]
+    fields = dict(listed)
+    return fields if len(fields) == len(listed) else _joined(listed)
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
+def _joined(listed: Headers) -> Fields:
+    values: dict[bytes, list[bytes]] = {}
+    for name, value in listed:
+        values.setdefault(name, []).append(value)
+    return {name: b", ".join(several) for name, several in values.items()}
 
-        async def send_hardened(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                own = {name for name, _ in message["headers"]}
-                spent = scope[SPENDING].headers() if SPENDING in scope else ()
-                general = (header for header in SECURITY_HEADERS if header[0] not in own)
-                message["headers"] = [*message["headers"], *general, *spent]
-            await send(message)
 
-        if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > MAX_TARGET_BYTES:
-            response = error_response(414, f"The address is too long; at most {MAX_TARGET_BYTES} bytes are taken.")
-            await response(scope, receive, send_hardened)
-            return
-        await self._app(scope, receive, send_hardened)
+def security_headers(headers: Sequence[tuple[bytes, bytes]]) -> Headers:
+    """What a response with these headers does not tell browsers itself."""
+    own = dict(headers)
+    return [header for header in SECURITY_HEADERS if header[0] not in own]

@@ -5,14 +5,14 @@ from functools import lru_cache
 
 
 @lru_cache(256)
-def preferred(accept: str | None, offered: tuple[str, ...], default: str) -> str | None:
+def preferred(accept: bytes | None, offered: tuple[str, ...], default: str) -> str | None:
     """The offered type that the client likes best, the first of equals; None where it takes none of them.
 
     Without an `Accept` header, and where the client takes anything, it is the default.
     """
     if accept is None or not accept.strip():
         return default
-    ranges = [_parse(part) for part in accept.split(",") if part.strip()]
+    ranges = [_parse(part) for part in accept.decode("latin-1").split(",") if part.strip()]
     weights = {type_: _weight(type_, ranges) for type_ in offered}
     best = max(weights.values())
     if best <= 0:

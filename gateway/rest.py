@@ -2,26 +2,22 @@
 
 import hashlib
 import logging
-from collections.abc import Sequence
 from typing import Any
 
 import orjson
-from starlette.requests import Request
+from starlette.datastructures import QueryParams
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from gateway.admission import Admission
-from gateway.auth import Authenticator
-from gateway.budgets import Budgets
-from gateway.errors import MASKED, error_response
+from gateway.doors import Entrance
+from gateway.errors import MASKED, error_response, gateway_error_response
+from gateway.headers import Fields, fields_of
 from gateway.negotiation import preferred
-from gateway.timeouts import Timeouts
-from schema.batches import Request as OperationRequest
-from schema.errors import NotFound
-from schema.execution.execute import Executor, Result
+from gateway.responses import Prepared
+from schema.errors import GatewayError, NotFound
+from schema.execution.execute import Result
 from schema.pages import PageLimits
-from schema.scope import KeyScope
 
 logger = logging.getLogger(__name__)
 
@@ -40,52 +36,41 @@ query Leak($id: ID!, $domainIds: [ID!]) {
 """
 WHOLE_LISTS = PageLimits(default=None, maximum=None)
 _JSON_TYPE = "application/json"
+_HEADERS = [(b"cache-control", b"no-store"), (b"vary", b"Accept, Authorization, X-API-Key")]
 _CODES = {"resources": "type", "users": "identity_type"}
 
 
 class LeakEndpoint:
     """Answers with one leak and its connections."""
 
-    def __init__(
-        self,
-        authenticator: Authenticator,
-        executor: Executor,
-        timeouts: Timeouts,
-        cursor_secret: bytes,
-        budgets: Budgets,
-        admission: Admission,
-    ) -> None:
-        self._authenticator = authenticator
-        self._executor = executor
-        self._operation = executor.stored(OPERATION)
-        self._timeouts = timeouts
-        self._cursor_secret = cursor_secret
-        self._budgets = budgets
-        self._admission = admission
+    def __init__(self, entrance: Entrance) -> None:
+        self._entrance = entrance
+        self._operation = entrance.executor.stored(OPERATION)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request: as ASGI, so that nothing stands between the router and this door."""
-        response = await self.respond(Request(scope, receive, send))
+        response = await self.respond(scope, receive)
         await response(scope, receive, send)
 
-    async def respond(self, request: Request) -> Response:
+    async def respond(self, scope: Scope, receive: Receive) -> Response:
         """The leak, 304 where the client has it already, or an error in the contract's shape."""
-        if preferred(request.headers.get("accept"), (_JSON_TYPE,), default=_JSON_TYPE) is None:
+        fields = fields_of(scope)
+        if preferred(fields.get(b"accept"), (_JSON_TYPE,), default=_JSON_TYPE) is None:
             return error_response(406, "Not acceptable. Valid: application/json.")
-        caller = await self._authenticator.caller(request)
-        caller.require(KeyScope.LEAKS_READ)
-        domain_ids = _domain_ids(request.query_params.getlist("domain_id"))
+        try:
+            return await self._answer(scope, receive, fields)
+        except GatewayError as error:
+            return gateway_error_response(error)
+
+    async def _answer(self, scope: Scope, receive: Receive, fields: Fields) -> Response:
+        caller = await self._entrance.caller(scope, fields)
+        domain_ids = _domain_ids(scope["query_string"])
         caller.scope(domain_ids, "domain_id")
-        variables = {"id": request.path_params["leak_id"], "domainIds": domain_ids}
+        variables = {"id": scope["path"].rpartition("/")[2], "domainIds": domain_ids}
         # Its cost is the same whatever the leak is connected to, and nothing of it is given back.
-        with (
-            self._budgets.spending(caller.key_id, request.scope) as spending,
-            self._admission.turn(caller.key_id) or await self._admission.wait(caller.key_id),
-        ):
-            store = self._timeouts.store(request.receive)
-            context = OperationRequest(caller, store, self._cursor_secret, WHOLE_LISTS, budget=spending)
-            result = await self._executor.run(self._operation, variables, context)
-            return _response(request, result)
+        with await self._entrance.admit(caller, scope, receive, WHOLE_LISTS) as visit:
+            result = await self._entrance.executor.run(self._operation, variables, visit.request)
+            return _response(fields, result)
 
 
 def rest_routes(endpoint: LeakEndpoint) -> list[Route]:
@@ -93,23 +78,24 @@ def rest_routes(endpoint: LeakEndpoint) -> list[Route]:
     return [Route("/leaks/{leak_id}", endpoint, methods=["GET"])]
 
 
-def _domain_ids(values: Sequence[str]) -> list[str] | None:
+def _domain_ids(query: bytes) -> list[str] | None:
     """The ids of `domain_id`, separated by commas or repeated; None where it is left out."""
+    values = QueryParams(query).getlist("domain_id") if query else ()
     return [part.strip() for value in values for part in value.split(",")] if values else None
 
 
-def _response(request: Request, result: Result) -> Response:
+def _response(fields: Fields, result: Result) -> Response:
     if result.errors:
         return _failure(result)
     leak = orjson.loads(orjson.dumps(result.data))["leak"]
     if leak is None:
         raise NotFound("No leak with this id is visible.")
     body = orjson.dumps({"data": _contract_leak(leak)})
-    etag = f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"'
-    headers = {"ETag": etag, "Cache-Control": "no-store", "Vary": "Accept, Authorization, X-API-Key"}
-    if _is_known(etag, request.headers.getlist("if-none-match")):
-        return Response(status_code=304, headers=headers)
-    return Response(body, headers=headers, media_type=_JSON_TYPE)
+    etag = f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"'.encode()
+    headers = [(b"etag", etag), *_HEADERS]
+    if _is_known(etag, fields.get(b"if-none-match")):
+        return Prepared(b"", 304, headers)
+    return Prepared(body, 200, [*headers, (b"content-type", b"application/json")])
 
 
 def _failure(result: Result) -> Response:
@@ -128,7 +114,9 @@ def _contract_leak(leak: dict[str, Any]) -> dict[str, Any]:
     return {**leak, **names, "connections": lists}
 
 
-def _is_known(etag: str, if_none_match: Sequence[str]) -> bool:
+def _is_known(etag: bytes, if_none_match: bytes | None) -> bool:
     """Whether the client names this version (RFC 9110, section 13.1.2: weak comparison)."""
-    named = {tag.strip().removeprefix("W/") for value in if_none_match for tag in value.split(",")}
-    return etag in named or "*" in named
+    if if_none_match is None:
+        return False
+    named = {tag.strip().removeprefix(b"W/") for tag in if_none_match.split(b",")}
+    return etag in named or b"*" in named

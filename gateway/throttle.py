@@ -5,8 +5,6 @@ from collections import OrderedDict
 from math import ceil
 from time import monotonic
 
-from starlette.requests import HTTPConnection
-
 from schema.errors import RateLimited
 
 ADDRESSES_KEPT = 4096
@@ -54,9 +52,8 @@ class Throttle:
             self._windows.popitem(last=False)
 
 
-def network_of(connection: HTTPConnection) -> str:
-    """Where a request comes from: an IPv4 address, or an IPv6 network."""
-    host = connection.client.host if connection.client else ""
+def network_of(host: str) -> str:
+    """Where a client is: an IPv4 address, or an IPv6 network."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

@@ -24,11 +24,14 @@ class House:
         self._ending: dict[str, list[asyncio.Event]] = {}
 
     async def call(self, key: str) -> None:
-        with self.admission.turn(key) or await self.admission.wait(key):
-            self.entered.append(key)
-            ending = asyncio.Event()
-            self._ending.setdefault(key, []).append(ending)
+        turns = self.admission.turn(key) or await self.admission.wait(key)
+        self.entered.append(key)
+        ending = asyncio.Event()
+        self._ending.setdefault(key, []).append(ending)
+        try:
             await ending.wait()
+        finally:
+            turns.leave()
 
     async def come(self, key: str, times: int = 1) -> list["asyncio.Task[None]"]:
         tasks = [asyncio.create_task(self.call(key)) for _ in range(times)]
@@ -168,14 +171,15 @@ async def test_whatever_comes_and_goes_no_limit_is_passed_and_nobody_is_forgotte
 
     async def visit(key: str) -> None:
         nonlocal most, most_a_key, ran
-        with admission.turn(key) or await admission.wait(key):
-            now[key] = now.get(key, 0) + 1
-            most, most_a_key = max(most, sum(now.values())), max(most_a_key, now[key])
-            ran += 1
-            try:
-                await asyncio.sleep(random.choice((0, 0, 0.001)))
-            finally:
-                now[key] -= 1
+        turns = admission.turn(key) or await admission.wait(key)
+        now[key] = now.get(key, 0) + 1
+        most, most_a_key = max(most, sum(now.values())), max(most_a_key, now[key])
+        ran += 1
+        try:
+            await asyncio.sleep(random.choice((0, 0, 0.001)))
+        finally:
+            now[key] -= 1
+            turns.leave()
 
     tasks = []
     for _ in range(1000):

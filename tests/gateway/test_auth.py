@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
-from starlette.requests import HTTPConnection
 
 from gateway.app import create_app
 from gateway.auth import KEPT_SECONDS, Authenticator
@@ -40,10 +39,9 @@ class Door:
     async def knock(self, key: str, address: str = HERE) -> tuple[str, int]:
         """How a key fares, and how many statements that takes."""
         self.engine.commands.clear()
-        headers = [(b"x-api-key", self._keys.get(key, key).encode())]
-        connection = HTTPConnection({"type": "http", "headers": headers, "client": (address, 4321)})
+        fields = {b"x-api-key": self._keys.get(key, key).encode()}
         try:
-            await self._authenticator.caller(connection)
+            await self._authenticator.caller({"type": "http", "client": (address, 4321)}, fields)
         except (RateLimited, Unauthenticated) as error:
             return error.code.value, len(self.engine.commands)
         return "in", len(self.engine.commands)

@@ -139,8 +139,8 @@ def paying(budgets: Budgets, key_id: str, points: int) -> None:
     """Spend as a request does that uses all that it takes."""
     spending = budgets.spending(key_id, {})
     assert isinstance(spending, Spending)
-    with spending:
-        spending.take(Cost(work=points))
+    spending.take(Cost(work=points))
+    spending.close()
 
 
 async def test_what_one_process_let_through_another_knows_of(fresh_world: World) -> None:

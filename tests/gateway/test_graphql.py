@@ -9,6 +9,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
+from starlette.types import Receive, Scope
 
 from gateway.graphql import GraphQLEndpoint, graphql_routes
 from tests.records import EXAMPLE_ID, UNKNOWN_ID
@@ -375,7 +376,7 @@ def with_page() -> httpx.AsyncClient:
         def __init__(self) -> None:
             pass
 
-        async def respond(self, _request: Request) -> Response:
+        async def respond(self, _scope: Scope, _receive: Receive) -> Response:
             return Response("an operation", 400)
 
     app = Starlette(routes=graphql_routes(Refusing(), page))
