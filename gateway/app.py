@@ -101,8 +101,8 @@ def create_app(
         middleware=[
             Middleware(EnvelopeMiddleware),
             *_cors(settings),
-            Middleware(MaskingMiddleware),
             Middleware(ShortWay, doors={("POST", "/graphql"): graphql, ("GET", "/leaks/"): rest}),
+            Middleware(MaskingMiddleware),
         ],
         exception_handlers={
             HTTPException: _http_error_response,

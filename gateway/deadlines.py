@@ -21,6 +21,7 @@ from uvicorn.server import ServerState
 
 from gateway.errors import error_response
 from gateway.headers import SECURITY_HEADERS
+from gateway.sending import CorkedTransport, Sending
 
 _PIECE_BYTES = 4096
 """Heads are measured to this."""
@@ -68,7 +69,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a head."""
-        super().connection_made(transport)
+        super().connection_made(CorkedTransport(transport))  # type: ignore[arg-type]
         self._wait_for("head")
         self._watch(0)
 
@@ -112,7 +113,13 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._answering = cycle
+        cycle.send = Sending(cycle)  # type: ignore[method-assign, assignment]
         HttpToolsProtocol._start_asgi_task(self, cycle, app)  # noqa: SLF001 - as `super()`, for less
+
+    def on_response_complete(self) -> None:
+        """Let go the head of a response without a body."""
+        self.transport.flush()  # type: ignore[attr-defined]
+        HttpToolsProtocol.on_response_complete(self)
 
     def _stop_answering(self) -> None:
         # uvicorn tells only the request that came last, and another may be under way.

@@ -61,6 +61,9 @@ class LeakEndpoint:
             return await self._answer(scope, receive, fields)
         except GatewayError as error:
             return gateway_error_response(error)
+        except Exception:
+            logger.exception("A request failed")
+            return error_response(500, MASKED)
 
     async def _answer(self, scope: Scope, receive: Receive, fields: Fields) -> Response:
         caller = await self._entrance.caller(scope, fields)

@@ -7,7 +7,7 @@ value for each parent. Strawberry's interpreter gathers the parents with a DataL
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import strawberry
 from graphql.pyutils import Path
@@ -32,8 +32,7 @@ SAME = "same"
 """The key of a field's metadata that tells whether its object is made from the parent's own record."""
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(NamedTuple):
     """What a field needs for all its parents.
 
     Attributes:
@@ -50,7 +49,7 @@ def at_hand(values: Sequence[Any]) -> Batch:
     return Batch((), lambda _: values)
 
 
-@dataclass
+@dataclass(slots=True)
 class Branch:
     """One root field and all below it: the scope that it entered holds for the whole."""
 
@@ -88,8 +87,7 @@ class Request:
         return self.branches.setdefault(root_key, Branch(self.caller.default_scope))
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """A field as it is asked for: what its resolver may know beside parents and arguments."""
 
     request: Request

@@ -10,7 +10,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from schema.errors import BadUserInput, InvalidCursor
 
@@ -47,8 +47,7 @@ class PageRequest:
     before: Key | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PageLimits:
+class PageLimits(NamedTuple):
     """How long a page may be, and how long it is where the request does not say; None is whole."""
 
     default: int | None = 20

@@ -9,7 +9,7 @@ one that selects a JSON object with the text of it, written by the store.
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from schema.pages import Order, PageRequest
 from schema.records import Kind, LeakStatus, RiskLevelName
@@ -93,8 +93,7 @@ JsonListPart: TypeAlias = JsonNodes | JsonTotal | Literal
 Selected: TypeAlias = Column | Literal | JsonObject | JsonList
 
 
-@dataclass(frozen=True, slots=True)
-class Lookup:
+class Lookup(NamedTuple):
     """Records of a kind by id. Answer: one record for each id, in the order asked, None where none is visible."""
 
     kind: Kind

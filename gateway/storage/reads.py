@@ -4,7 +4,7 @@ A read's shape (its kinds, order, direction, the parts of its filter, what it se
 places and the scope are values. So a shape is compiled once.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from typing import Any, TypeVar, assert_never
 
@@ -26,7 +26,7 @@ from gateway.storage.engine import Engine, Rows
 from gateway.storage.explaining import measured
 from gateway.storage.json_text import JsonText, json_values, list_values, shape_of
 from gateway.storage.pages import PageShape, count_of, ids_of_page, rows_of_page
-from gateway.storage.statements import SQLITE, Command, Statement, each, is_in
+from gateway.storage.statements import SQLITE, Command, Sharing, Statement, bound_list, each, is_in
 from gateway.storage.tables import leaks, nodes
 from gateway.storage.types import Id
 from schema.kept import Kept
@@ -39,6 +39,7 @@ T = TypeVar("T")
 
 _STATEMENTS_KEPT = 1024
 _SELECTIONS_KEPT = 512
+_SCOPES_KEPT = 512
 _MOST_DOMAINS_OF_A_NARROW_SCOPE = 8
 """A page of so few domains is put together of a page of each: the index of all would be walked past all others."""
 
@@ -75,35 +76,51 @@ class Statements:
         self._kept: Kept[Any, Statement] = Kept(_STATEMENTS_KEPT)
         self._described: Kept[int, tuple[Any, int, dict[str, Any]]] = Kept(_SELECTIONS_KEPT)
         self._shapes: Kept[Any, int] = Kept(_STATEMENTS_KEPT)
+        self._scopes: Kept[int, tuple[Scope, Mapping[str, Any]]] = Kept(_SCOPES_KEPT)
         self._numbers = count()
 
     def command(self, scope: Scope, read: Read) -> Command:
         """The statement of a read, with its values."""
-        values = scope_values(scope)
+        values = self._scope_values(scope)
         is_narrow = len(scope.domains) <= _MOST_DOMAINS_OF_A_NARROW_SCOPE
         match read:
             case Lookup():
                 shape, selected = self._describe(read.select)
                 # One id is looked for as itself: a list would cost SQLite what the rest of a small answer does.
                 ids = {"id": read.ids[0]} if len(read.ids) == 1 else {"ids": read.ids}
-                statement = self._statement((read.kind, shape, *ids), _lookup, read)
-                return statement.bind(scope, **(values | selected | ids))
+                statement = self._statement((read.kind, shape, len(read.ids) == 1), _lookup, read)
+                return statement.bind(scope, self._sharing(scope, read), **values, **selected, **ids)
             case Counts():
                 statement = self._statement((read.kind, read.via, parts(read.filter)), _counts, read)
-                return statement.bind(scope, **(values | filter_values(read.filter) | {"parents": read.parents}))
+                return statement.bind(scope, **values, **filter_values(read.filter), parents=read.parents)
             case Pages():
                 shape, selected = self._describe(read.select)
                 page = PageShape.of(read, is_narrow=is_narrow)
                 statement = self._statement((page, shape), lambda read, dialect: _pages(read, page, dialect), read)
-                return statement.bind(scope, **(values | selected | _page_values(read)))
+                return statement.bind(scope, **values, **selected, **_page_values(read))
             case Written():
                 shape, selected = self._describe(read.list.parts)
                 page = PageShape.of(read.list.pages, is_narrow=is_narrow)
                 statement = self._statement(
                     (page, shape, Written), lambda read, dialect: _written(read, page, dialect), read
                 )
-                return statement.bind(scope, **(values | selected | list_values(read.list.pages)))
+                return statement.bind(scope, **values, **selected, **list_values(read.list.pages))
         assert_never(read)
+
+    def _sharing(self, scope: Scope, read: Lookup) -> Sharing | None:
+        """How the look-up of one id is made for several at once, by all who look for the same in the same scope."""
+        if len(read.ids) != 1:
+            return None
+        key = id(scope), read.kind, id(read.select)
+        return Sharing(key, read.ids[0], lambda ids: self.command(scope, Lookup(read.kind, tuple(ids), read.select)))
+
+    def _scope_values(self, scope: Scope) -> Mapping[str, Any]:
+        # It is kept itself, so that no other can come to have its identity.
+        return self._scopes.get(id(scope), lambda: (scope, self._bound(scope)))[1]
+
+    def _bound(self, scope: Scope) -> Mapping[str, Any]:
+        values = scope_values(scope)
+        return values | {"domains": bound_list(values["domains"], self._dialect)}
 
     def _statement(self, key: Any, build: Callable[[Any, Dialect], Select[Any]], read: Read) -> Statement:
         return self._kept.get(key, lambda: Statement(build(read, self._dialect), self._dialect))

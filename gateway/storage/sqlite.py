@@ -1,12 +1,8 @@
-"""SQLite: held reader connections that share hops, and one writer.
-
-Each connection has a thread of its own, and the way into that thread and back costs more than a small statement. So all
-programs that wait when a thread comes free go in together, and what they ask in the same words is read once.
-"""
+"""SQLite: held connections that read, and one that writes, each with a thread of its own."""
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -14,8 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from databases import Database
 
-from gateway.storage.engine import Damaged, DatabaseError, Program, Rows, Transaction
-from gateway.storage.statements import SQLITE, Command
+from gateway.storage.engine import Damaged, DatabaseError, Program, Transaction
+from gateway.storage.hops import Readers, ReadingConnection, execute, finish
+from gateway.storage.statements import SQLITE
 from schema.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -27,32 +24,9 @@ APPLICATION_ID = 0x4C45414B
 """Stands in the header of a file of ours, `LEAK` in ASCII (https://www.sqlite.org/fileformat.html, 1.3.18)."""
 
 BUSY_TIMEOUT_SECONDS = 5.0
-_MOST_PROGRAMS_A_HOP = 32
 _ANALYZED_ROWS = 1000
 _PRIMARY_CODE = 0xFF
 """The part of an error's code that all its kinds share (https://www.sqlite.org/rescode.html)."""
-
-_STEPS_BETWEEN_LOOKS = 200_000
-"""Some milliseconds: no statement of a common size is ever asked about."""
-
-
-class _ReadingConnection(sqlite3.Connection):
-    """Reads for one program after the other, and stops in the middle of a statement that nobody waits for any more.
-
-    SQLite asks in its own thread, between two steps of the statement that runs. So it is always the right one that
-    ends, which `interrupt` from another thread could not promise where programs share a hop.
-    """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.outcome: asyncio.Future[Any] | None = None
-        self.set_progress_handler(self._is_unwanted, _STEPS_BETWEEN_LOOKS)
-        self.execute("PRAGMA query_only = ON")
-        self.execute("PRAGMA temp_store = MEMORY")
-        self.execute("PRAGMA mmap_size = 1073741824")
-
-    def _is_unwanted(self) -> bool:
-        return self.outcome is not None and self.outcome.cancelled()
 
 
 class _WritingConnection(sqlite3.Connection):
@@ -101,38 +75,6 @@ class _Held:
         return await self._raw._execute(function, self._raw._conn, *args)  # type: ignore[no-untyped-call]  # noqa: SLF001
 
 
-class _Reader:
-    def __init__(self, held: _Held) -> None:
-        self._held = held
-        self._waiting: list[tuple[Program[Any], asyncio.Future[Any]]] = []
-        self._draining: asyncio.Task[None] | None = None
-
-    @property
-    def load(self) -> int:
-        return len(self._waiting) + (self._draining is not None)
-
-    async def run(self, program: Program[T]) -> T:
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._waiting.append((program, future))
-        if self._draining is None:
-            self._draining = asyncio.create_task(self._drain())
-        return await future
-
-    async def _drain(self) -> None:
-        while self._waiting:
-            taken = self._waiting[:_MOST_PROGRAMS_A_HOP]
-            del self._waiting[:_MOST_PROGRAMS_A_HOP]
-            outcomes = await self._held.call(_run_each, taken)
-            for (_, future), outcome in zip(taken, outcomes, strict=True):
-                if future.done():
-                    continue
-                if isinstance(outcome, Exception):
-                    future.set_exception(outcome)
-                else:
-                    future.set_result(outcome)
-        self._draining = None
-
-
 class _Writer:
     def __init__(self, held: _Held) -> None:
         self._held = held
@@ -154,8 +96,8 @@ class SQLiteEngine:
     def __init__(self, path: Path, readers: int = 2) -> None:
         self.is_damaged = False
         self._path = path
-        self._held_readers = [_Held(path, _ReadingConnection, "ro") for _ in range(readers)]
-        self._readers = [_Reader(held) for held in self._held_readers]
+        self._held_readers = [_Held(path, ReadingConnection, "ro") for _ in range(readers)]
+        self._readers = Readers(self._held_readers)
         self._held_writer: _Held | None = None
         self._writing = asyncio.Lock()
 
@@ -188,9 +130,9 @@ class SQLiteEngine:
         self._held_writer = None
 
     async def run(self, program: Program[T]) -> T:
-        """Run a program that reads, on the reader that has the least to do."""
+        """Run a program that reads."""
         try:
-            return await min(self._readers, key=lambda reader: reader.load).run(program)
+            return await self._readers.run(program)
         except sqlite3.OperationalError as error:
             if not _may_pass(error):
                 raise
@@ -234,46 +176,8 @@ class SQLiteEngine:
         return self._held_writer
 
 
-def _run_each(connection: _ReadingConnection, waiting: Sequence[tuple[Program[Any], asyncio.Future[Any]]]) -> list[Any]:
-    """Run programs that read and were all waiting; what several of them ask in the same words is read once."""
-    known: dict[tuple[str, Any], Rows] = {}
-
-    def read(command: Command) -> Rows:
-        asked = command.sql, command.values
-        rows = known.get(asked)
-        if rows is None:
-            rows = known[asked] = _execute(connection, command)
-        return rows
-
-    outcomes: list[Any] = []
-    for program, future in waiting:
-        connection.outcome = future
-        try:
-            outcomes.append(_run(read, program))
-        except Exception as error:  # noqa: BLE001 - it is raised where the program is awaited
-            outcomes.append(error)
-    return outcomes
-
-
-def _run(execute: Callable[[Command], Rows], program: Program[T]) -> T:
-    try:
-        commands = next(program)
-        while True:
-            commands = program.send([execute(command) for command in commands])
-    except StopIteration as stop:
-        outcome: T = stop.value
-        return outcome
-
-
 def _run_writing(connection: sqlite3.Connection, program: Program[T]) -> T:
-    return _run(partial(_execute, connection), program)
-
-
-def _execute(connection: sqlite3.Connection, command: Command) -> Rows:
-    if command.many:
-        connection.executemany(command.sql, command.values)
-        return ()
-    return connection.execute(command.sql, command.values).fetchall()
+    return finish(partial(execute, connection), program, next(program))
 
 
 def _may_pass(error: sqlite3.OperationalError) -> bool:

@@ -1,8 +1,7 @@
 """A statement of SQLAlchemy Core, compiled once for one engine and bound as often as it runs."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import orjson
 from sqlalchemy import ARRAY, BindParameter, ColumnElement, bindparam, func
@@ -21,8 +20,7 @@ SQLITE: Dialect = SQLiteDialect_pysqlite(paramstyle="qmark")
 POSTGRESQL: Dialect = PGDialect_asyncpg()  # type: ignore[no-untyped-call]
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(NamedTuple):
     """SQL with its values in the engine's own order, and the bounds that the database holds it to.
 
     With `many`, the values are a sequence of rows of values.
@@ -32,6 +30,21 @@ class Command:
     values: Sequence[Any] = ()
     many: bool = False
     bounds: Bounds = None
+    sharing: "Sharing | None" = None
+
+
+class Sharing(NamedTuple):
+    """How a row that is looked for by its id can be looked for together with others, each of which begins with its id.
+
+    Attributes:
+        key: What those have in common that differ in the id alone.
+        id: The id.
+        together: One command for several ids.
+    """
+
+    key: Hashable
+    id: str
+    together: "Callable[[Sequence[str]], Command]"
 
 
 class Statement:
@@ -46,28 +59,38 @@ class Statement:
         self.sql = str(compiled)
         self._names: tuple[str, ...] = tuple(compiled.positiontup or ())
         self._constants: dict[str, Any] = dict(compiled.params)
-        self._list_as_json = dialect is SQLITE
+        self._lists = [name for name, one in compiled.binds.items() if isinstance(one.type, (ARRAY, _JSONArray))]
+        self._dialect = dialect
 
-    def bind(self, bounds: Bounds = None, /, **values: Any) -> Command:
+    def bind(self, bounds: Bounds = None, sharing: Sharing | None = None, /, **values: Any) -> Command:
         """The statement with its values."""
-        return Command(self.sql, self._row(values), bounds=bounds)
+        return Command(self.sql, self._row(values), False, bounds, sharing)
 
-    def bind_many(self, rows: Sequence[dict[str, Any]], bounds: Bounds = None) -> Command:
+    def bind_many(self, rows: Sequence[Mapping[str, Any]], bounds: Bounds = None) -> Command:
         """The statement once for each row of values."""
         return Command(self.sql, [self._row(values) for values in rows], many=True, bounds=bounds)
 
-    def _row(self, values: dict[str, Any]) -> tuple[Any, ...]:
-        known = self._constants | values
-        for name, value in values.items():
-            if isinstance(value, (list, tuple)):
-                known[name] = orjson.dumps(value).decode() if self._list_as_json else list(value)
+    def _row(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
+        known = {**self._constants, **values}
+        for name in self._lists:
+            if not isinstance(known[name], str):
+                known[name] = bound_list(known[name], self._dialect)
         return tuple(map(known.__getitem__, self._names))
+
+
+class _JSONArray(Text):
+    """The type of a list in SQLite."""
+
+
+def bound_list(values: Sequence[Any], dialect: Dialect) -> Any:
+    """A list as it is bound; binding it once spares that it is done for each statement."""
+    return orjson.dumps(values).decode() if dialect is SQLITE else list(values)
 
 
 def each(dialect: Dialect, name: str, type_: TypeEngine[Any]) -> TableValuedAlias:
     """The values of a bound list as rows: `position`, in the list's order, and `value`."""
     if dialect is SQLITE:
-        listed = func.json_each(bindparam(name, type_=Text()))
+        listed = func.json_each(bindparam(name, type_=_JSONArray()))
         return listed.table_valued("key", "value", name=name)
     listed = func.unnest(bindparam(name, type_=ARRAY(type_)))
     return listed.table_valued("value", with_ordinality="key", name=name, joins_implicitly=True).render_derived()
@@ -76,7 +99,7 @@ def each(dialect: Dialect, name: str, type_: TypeEngine[Any]) -> TableValuedAlia
 def is_in(dialect: Dialect, column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
     """Whether a column holds one of a bound list's values."""
     if dialect is SQLITE:
-        from_list = func.json_each(bindparam(name, type_=Text())).table_valued("value")
+        from_list = func.json_each(bindparam(name, type_=_JSONArray())).table_valued("value")
         return column.in_(from_list.select())
     listed: BindParameter[Any] = bindparam(name, type_=ARRAY(column.type))
     return column == func.any(listed)

@@ -12,6 +12,7 @@ from graphql.execution.values import VariableValues
 
 from schema.batches import Batch, Branch, Call, Request
 from schema.execution.plan import (
+    AT_HAND,
     Edge,
     ListPart,
     ListPlan,
@@ -64,9 +65,6 @@ _STAND_INS: Mapping[str, Any] = {
     "User": User("", "", IdentityType.EMAIL),
     "Endpoint": Endpoint("", "", None),
 }
-_AT_HAND = {"Organization", "Domain", "RateLimit"}
-"""The types whose records come with the caller or the request, and are not read."""
-
 _EMPTY: Page[Any] = Page((), has_more=False)
 
 
@@ -215,12 +213,15 @@ class _Binding:
     # -------------------------------------------------------------- by level
 
     def _objects(self, plan: ObjectsPlan) -> BoundObjects:
+        return self._once(plan, plan.is_settled, lambda: self._new_objects(plan))
+
+    def _new_objects(self, plan: ObjectsPlan) -> BoundObjects:
         return BoundObjects({name: self._rows(object_) for name, object_ in plan.by_type.items()}, plan.is_list)
 
     def _rows(self, plan: ObjectPlan) -> BoundRows:
-        if plan.has_lists and plan.is_written and plan.type_name not in _AT_HAND:
-            return self._once(plan, lambda: BoundRows((self._json_object(plan),), None))
-        layout = _Layout(is_stored=plan.type_name not in _AT_HAND)
+        if plan.has_lists and plan.is_written:
+            return self._once(plan, plan.is_constant, lambda: BoundRows((self._json_object(plan),), None))
+        layout = _Layout(is_stored=plan.type_name not in AT_HAND)
         bound = self._object(plan, layout)
         return BoundRows(tuple(layout.select), bound)
 
@@ -270,12 +271,14 @@ class _Binding:
     # --------------------------------------------------- written by the store
 
     def _json_list(self, plan: ListPlan, batch: Batch) -> JsonList:
-        parts = self._once(plan, lambda: tuple((key, self._json_part(part)) for key, part in plan.parts))
+        parts = self._once(
+            plan, plan.is_constant, lambda: tuple((key, self._json_part(part)) for key, part in plan.parts)
+        )
         return JsonList(_pages(batch), parts)
 
-    def _once(self, plan: ListPlan | ObjectPlan, bind: Callable[[], T]) -> T:
+    def _once(self, plan: ListPlan | ObjectPlan | ObjectsPlan, is_constant: bool, bind: Callable[[], T]) -> T:
         """Bind what no request changes once for all of them; page sizes hang on the door."""
-        if not plan.is_constant:
+        if not is_constant:
             return bind()
         bound: T = self._written.get((id(plan), self._request.page_limits), bind)
         return bound

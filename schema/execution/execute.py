@@ -3,9 +3,8 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from inspect import isawaitable
-from typing import Any
+from typing import Any, NamedTuple
 
 from graphql import ExecutionResult, GraphQLError, GraphQLSchema, execute
 from graphql.execution.values import VariableValues
@@ -24,8 +23,7 @@ from schema.execution.running import run
 from schema.execution.variables import size_of
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(NamedTuple):
     """What a client sends (GraphQL over HTTP, section 5)."""
 
     query: str
@@ -33,8 +31,7 @@ class Operation:
     operation_name: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """What became of an operation that ran.
 
     Attributes:

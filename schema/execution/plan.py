@@ -14,6 +14,9 @@ from schema.batches import BatchResolver
 from schema.kept import Kept
 from schema.store import Column, Literal
 
+AT_HAND = {"Organization", "Domain", "RateLimit"}
+"""The types whose records come with the caller or the request, and are not read."""
+
 _WRITTEN_KEPT = 64
 
 Arguments: TypeAlias = Callable[[VariableValues], Mapping[str, Any]]
@@ -65,6 +68,7 @@ class ObjectPlan:
         has_lists: Whether there are lists in it.
         is_written: Whether the store can write it, and all below it, as JSON.
         is_constant: Whether what is read for it, and for all below it, is the same for every request.
+        is_settled: Whether that is a part of what is read for the object itself, so that nothing is left to a request.
     """
 
     type_name: str
@@ -72,13 +76,16 @@ class ObjectPlan:
     has_lists: bool = field(init=False)
     is_written: bool = field(init=False)
     is_constant: bool = field(init=False)
+    is_settled: bool = field(init=False)
 
     def __post_init__(self) -> None:
         """Find out once what is asked of it for every request."""
         members = [member for _, member in self.members]
         object.__setattr__(self, "has_lists", any(_has_lists(member) for member in members))
-        object.__setattr__(self, "is_written", all(_is_written(member) for member in members))
+        is_stored = self.type_name not in AT_HAND
+        object.__setattr__(self, "is_written", is_stored and all(_is_written(member) for member in members))
         object.__setattr__(self, "is_constant", all(_is_constant(member) for member in members))
+        object.__setattr__(self, "is_settled", self.is_constant and (self.is_written or not self.has_lists))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +95,16 @@ class ObjectsPlan:
     Attributes:
         by_type: The plan for each type that it may be of.
         is_list: Whether the field is a list of them.
+        is_settled: Whether nothing of what is read for them is left to a request.
     """
 
     by_type: Mapping[str, ObjectPlan]
     is_list: bool = False
+    is_settled: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Find out once what is asked of it for every request."""
+        object.__setattr__(self, "is_settled", all(plan.is_settled for plan in self.by_type.values()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -245,17 +245,18 @@ class _Planning:
         if len(plain) != len(node.arguments or ()) or any(_has_default(one) for one in field.args.values()):
             return arguments
 
-        wanted = frozenset(plain.values())
-        required = [
-            plain[names[name]] for name, argument in field.args.items() if isinstance(argument.type, GraphQLNonNull)
-        ]
+        required = [names[name] for name, argument in field.args.items() if isinstance(argument.type, GraphQLNonNull)]
 
         def plain_arguments(variables: VariableValues) -> Mapping[str, Any]:
             """What GraphQL's own scalars come as is what a resolver takes; the rest is Strawberry's to convert."""
             coerced = variables.coerced
-            if not coerced.keys() >= wanted or any(coerced[variable] is None for variable in required):
+            try:
+                given = {name: coerced[variable] for name, variable in plain.items()}
+            except KeyError:
                 return arguments(variables)
-            return {name: coerced[variable] for name, variable in plain.items()}
+            if any([given[name] is None for name in required]):  # noqa: C419 - a list is made for less
+                return arguments(variables)
+            return given
 
         return plain_arguments
 

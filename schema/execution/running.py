@@ -23,6 +23,9 @@ _TYPE_NAMES = {kind: record.__name__ for kind, record in RECORDS.items()}
 
 def run(bound: Sequence[tuple[str, Bound]]) -> Program[Object]:
     """The data of the response; what the store wrote stands in it as fragments."""
+    if len(bound) == 1:
+        ((key, root),) = bound
+        return {key: (yield from _root(root))}
     values = yield from _together([_root(root) for _, root in bound])
     return dict(zip((key for key, _ in bound), values, strict=True))
 
@@ -94,9 +97,12 @@ def _selecting(objects: BoundObjects, read: Read) -> Lookup:
 
 def _objects(bound: BoundObjects, values: Sequence[Any]) -> Program[list[Any]]:
     """Objects of several types, each type as a level; a value is a row with its type, a record, or None."""
+    typed = [_typed(bound, value) for value in values]
+    if len(typed) == 1 and typed[0] is not None:
+        ((name, row),) = typed  # type: ignore[misc]
+        return (yield from _filled(bound.by_type[name].object, [row]))
     found: list[Any] = [None] * len(values)
     programs, places = [], []
-    typed = [_typed(bound, value) for value in values]
     for name in dict.fromkeys(one[0] for one in typed if one is not None):
         at = [place for place, one in enumerate(typed) if one is not None and one[0] == name]
         places.append(at)

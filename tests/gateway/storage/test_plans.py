@@ -3,7 +3,6 @@
 import itertools
 import re
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -86,7 +85,7 @@ class Stored:
     async def explain(self, command: Command) -> Rows:
         """How the engine goes about a statement, within the statement's bounds."""
         explain = "EXPLAIN QUERY PLAN" if self.engine.dialect is SQLITE else "EXPLAIN (FORMAT JSON)"
-        (rows,) = await self.engine.run(fetch(replace(command, sql=f"{explain} {command.sql}")))
+        (rows,) = await self.engine.run(fetch(command._replace(sql=f"{explain} {command.sql}")))
         return rows
 
     def looked_at_whole_for_any_values(self, commands: Sequence[Command]) -> dict[str, set[str]]:

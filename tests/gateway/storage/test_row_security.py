@@ -182,7 +182,7 @@ class Forgetful(CountingEngine):
         try:
             commands = next(program)
             while True:
-                rows = yield [replace(command, sql=without_clause(command.sql)) for command in commands]
+                rows = yield [command._replace(sql=without_clause(command.sql)) for command in commands]
                 commands = program.send(rows)
         except StopIteration as stop:
             outcome: T = stop.value

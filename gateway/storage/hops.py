@@ -1,0 +1,213 @@
+"""Programs that read share the way into a connection's thread, and there whatever they have in common.
+
+The way in and back costs more than a small statement, and so does every change of hands of the interpreter's lock. So
+all that wait when a thread comes free go in together: what several ask in the same words is read once, and rows that
+several look for by id are looked for at once. One thread does it all while it is quick. Where something waits longer,
+the next thread helps; and nobody holds on to a thread while others wait that might have another.
+"""
+
+import asyncio
+import sqlite3
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from time import perf_counter
+from typing import Any, Protocol, TypeVar
+
+from gateway.storage.engine import Program, Rows
+from gateway.storage.statements import Command, Sharing
+
+T = TypeVar("T")
+
+_MOST_PROGRAMS = 32
+_PATIENCE_SECONDS = 0.002
+_STEPS_BETWEEN_LOOKS = 200_000
+"""Some milliseconds: no statement of a common size is ever asked about."""
+
+
+class Thread(Protocol):
+    """The thread of a connection."""
+
+    async def call(self, function: Any, *args: Any) -> Any:
+        """Call a function with the connection, in there."""
+        ...
+
+
+class ReadingConnection(sqlite3.Connection):
+    """Reads for one program after the other, and stops in the middle of a statement that nobody waits for any more.
+
+    SQLite asks in its own thread, between two steps of the statement that runs. So it is always the right one that
+    ends, which `interrupt` from another thread could not promise where programs share a hop.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.outcome: asyncio.Future[Any] | None = None
+        self.set_progress_handler(self._is_unwanted, _STEPS_BETWEEN_LOOKS)
+        self.execute("PRAGMA query_only = ON")
+        self.execute("PRAGMA temp_store = MEMORY")
+        self.execute("PRAGMA mmap_size = 1073741824")
+
+    def _is_unwanted(self) -> bool:
+        return self.outcome is not None and self.outcome.cancelled()
+
+
+class _Waiting:
+    """A program that waits for a thread, and whoever waits for what becomes of it."""
+
+    __slots__ = ("commands", "future", "program")
+
+    def __init__(self, program: Program[Any], future: "asyncio.Future[Any]") -> None:
+        self.program = program
+        self.future = future
+        self.commands: Sequence[Command] | None = None
+        """What it asks first, once it was begun."""
+
+
+class Readers:
+    """Runs programs in the threads of some connections."""
+
+    def __init__(self, threads: Sequence[Thread]) -> None:
+        self._idle = list(threads)[::-1]
+        self._most = len(threads)
+        self._waiting: deque[_Waiting] = deque()
+        self._looking: asyncio.TimerHandle | None = None
+        self._draining: set[asyncio.Task[None]] = set()
+
+    async def run(self, program: Program[T]) -> T:
+        """What a program comes to."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._waiting.append(_Waiting(program, future))
+        if len(self._idle) == self._most:
+            self._drain_in(self._idle.pop())
+        elif self._looking is None and self._idle:
+            self._looking = loop.call_later(_PATIENCE_SECONDS, self._help)
+        return await future
+
+    def _help(self) -> None:
+        """Let one more thread do what has waited for so long."""
+        self._looking = None
+        if self._waiting and self._idle:
+            self._drain_in(self._idle.pop())
+
+    def _drain_in(self, thread: Thread) -> None:
+        task = asyncio.create_task(self._drain(thread))
+        self._draining.add(task)
+        task.add_done_callback(self._draining.discard)
+
+    async def _drain(self, thread: Thread) -> None:
+        while self._waiting:
+            taken = [self._waiting.popleft() for _ in range(min(len(self._waiting), _MOST_PROGRAMS))]
+            outcomes = await self._outcomes(thread, taken)
+            self._waiting.extendleft(reversed(taken[len(outcomes) :]))
+            for one, outcome in zip(taken, outcomes, strict=False):
+                _tell(one.future, outcome)
+        self._idle.append(thread)
+
+    async def _outcomes(self, thread: Thread, taken: list[_Waiting]) -> list[Any]:
+        try:
+            outcomes: list[Any] = await thread.call(_run_some, taken)
+        except Exception as error:  # noqa: BLE001 - the connection is gone; each is told so
+            return [error] * len(taken)
+        return outcomes
+
+
+def _tell(future: "asyncio.Future[Any]", outcome: Any) -> None:
+    if future.done():
+        return
+    if isinstance(outcome, Exception):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)
+
+
+def _run_some(connection: ReadingConnection, waiting: list[_Waiting]) -> list[Any]:
+    """What becomes of programs that were all waiting: of as many as are done in a moment, but of one at the least.
+
+    Those that are done stand in front, then.
+    """
+    hop = _Hop(connection)
+    hop.begin(waiting)
+    ends_at = perf_counter() + _PATIENCE_SECONDS
+    outcomes = []
+    for one in waiting:
+        outcomes.append(hop.outcome(one))
+        if perf_counter() > ends_at:
+            break
+    return outcomes
+
+
+class _Hop:
+    """What is read while programs have the connection's thread."""
+
+    def __init__(self, connection: ReadingConnection) -> None:
+        self._connection = connection
+        self._known: dict[Hashable, Rows] = {}
+        self._ended: dict[_Waiting, Any] = {}
+
+    def begin(self, waiting: list[_Waiting]) -> None:
+        """Let programs ask their first questions; all rows that several look for by id are asked for at once."""
+        groups: dict[Hashable, dict[str, Sharing]] = {}
+        for one in waiting:
+            for command in self._first(one):
+                if command.sharing is not None:
+                    groups.setdefault(command.sharing.key, {})[command.sharing.id] = command.sharing
+        self._connection.outcome = None
+        for key, group in groups.items():
+            if len(group) > 1:
+                # Whatever goes wrong, each finds out for itself.
+                with suppress(sqlite3.Error):
+                    self._look_up(key, group)
+
+    def _first(self, one: _Waiting) -> Iterable[Command]:
+        if one.commands is None:
+            try:
+                one.commands = next(one.program)
+            except StopIteration as stop:
+                self._ended[one] = stop.value
+            except Exception as error:  # noqa: BLE001 - it is raised where the program is awaited
+                self._ended[one] = error
+        return one.commands or ()
+
+    def _look_up(self, key: Hashable, group: Mapping[str, Sharing]) -> None:
+        together = next(iter(group.values())).together([*group])
+        found = {row[0]: [row] for row in execute(self._connection, together)}
+        for id_ in group:
+            self._known[key, id_] = found.get(id_, ())
+
+    def outcome(self, one: _Waiting) -> Any:
+        """What becomes of a program in the end: a result, or an error."""
+        if one.commands is None:
+            return self._ended[one]
+        self._connection.outcome = one.future
+        try:
+            return finish(self._read, one.program, one.commands)
+        except Exception as error:  # noqa: BLE001 - as above
+            return error
+
+    def _read(self, command: Command) -> Rows:
+        sharing = command.sharing
+        asked = (command.sql, command.values) if sharing is None else (sharing.key, sharing.id)
+        rows = self._known.get(asked)
+        if rows is None:
+            rows = self._known[asked] = execute(self._connection, command)
+        return rows
+
+
+def finish(execute: Callable[[Command], Rows], program: Program[T], commands: Sequence[Command]) -> T:
+    """Run a program from its first questions to its end."""
+    try:
+        while True:
+            commands = program.send([execute(command) for command in commands])
+    except StopIteration as stop:
+        outcome: T = stop.value
+        return outcome
+
+
+def execute(connection: sqlite3.Connection, command: Command) -> Rows:
+    """The rows that a command gives."""
+    if command.many:
+        connection.executemany(command.sql, command.values)
+        return ()
+    return connection.execute(command.sql, command.values).fetchall()
