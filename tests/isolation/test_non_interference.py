@@ -27,8 +27,7 @@ from tests.isolation.tenants import SHARED_DOMAIN, SHARED_TEXTS, Tenants, fill, 
 from tests.records import SECRET, UNKNOWN_ID
 from tests.serving import Gateway, running
 
-# Of an operation that fails, the interpreter leaves fields behind that it has begun.
-pytestmark = [pytest.mark.timeout(300), pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")]
+pytestmark = pytest.mark.timeout(300)
 
 OPERATIONS = {"sqlite": 90, "postgresql": 40}
 MANY = 160
