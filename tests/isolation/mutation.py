@@ -24,6 +24,8 @@ from typing import Any
 
 MUTATED: Mapping[str, Sequence[str]] = {
     "gateway.storage.conditions": ("in_scope", "scope_values", "of_organization", "visible_node"),
+    "gateway.storage.pages": ("_by", "_leaks_by", "_candidates_by"),
+    "gateway.storage.bounds": ("settings_of", "_array"),
     "schema.scope": (
         "domains_by_id", "domains_by_number", "require", "default_scope", "scope", "scope_naming", "_scope",
         "parse_uuid", "canonical_uuid",
@@ -71,12 +73,22 @@ def mutants(root: Path) -> Iterator[Mutant]:
 
 
 def _of_function(module: str, tree: ast.Module, function: ast.FunctionDef) -> Iterator[Mutant]:
-    for node in [node for statement in function.body for node in ast.walk(statement)]:
+    for node in [node for statement in _told(function) for node in ast.walk(statement)]:
         for changed in _changes(node):
             copies: dict[int, Any] = {}
             mutated = deepcopy(tree, copies)
             source = ast.unparse(_Put(copies[id(node)], changed).visit(mutated))
             yield Mutant(f"{function.name}: {ast.unparse(node)} -> {ast.unparse(changed)}", module, source)
+
+
+def _told(function: ast.FunctionDef) -> Iterator[ast.stmt]:
+    """The statements that SQLite runs; PostgreSQL's own come behind those from which it returns."""
+    for statement in function.body:
+        match statement:
+            case ast.If(test=ast.Compare(left=ast.Name("dialect"))):
+                yield from statement.body
+                return
+        yield statement
 
 
 class _Put(ast.NodeTransformer):
