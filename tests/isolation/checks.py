@@ -266,6 +266,11 @@ async def _assert_a_cursor_is_its_domains_own(gateway: Gateway, tenants: Tenants
         cursor = (await gateway.ask(by_id, {"id": id_}, key))["domain"]["leaks"]["edges"][0]["cursor"]
         answer = await gateway.answer(listed, {"after": cursor}, key)
         assert ("errors" not in answer) == (id_ == in_use)
+    by_place = by_id.replace("$id: ID!", "$id: ID!, $after: String").replace("first: 1", "first: 1, after: $after")
+    cursor = (await gateway.ask(by_id, {"id": archived}, key))["domain"]["leaks"]["edges"][0]["cursor"]
+    for id_ in _archived_ids(tenants).intersection(tenants.domain_ids_of(key)):
+        answer = await gateway.answer(by_place, {"id": id_, "after": cursor}, key)
+        assert ("errors" not in answer) == (id_ == archived)
 
 
 # ------------------------------------------------------------------ of everything

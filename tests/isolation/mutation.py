@@ -149,10 +149,17 @@ def _changes_of_call(call: ast.Call) -> Iterator[ast.AST]:
             return
     yield from (ast.Call(call.func, fewer, call.keywords) for fewer in _with_one_less(call.args))
     yield from (ast.Call(call.func, call.args, fewer) for fewer in _with_one_less(call.keywords))
+    yield from (ast.Call(call.func, call.args, others) for others in _with_one_null(call.keywords))
 
 
 def _with_one_less(nodes: Sequence[Any]) -> Iterator[list[Any]]:
     return ([*nodes[:at], *nodes[at + 1 :]] for at in range(len(nodes)))
+
+
+def _with_one_null(keywords: Sequence[ast.keyword]) -> Iterator[list[ast.keyword]]:
+    for at, keyword in enumerate(keywords):
+        if ast.unparse(keyword.value) != "None":
+            yield [*keywords[:at], ast.keyword(keyword.arg, ast.Constant(None)), *keywords[at + 1 :]]
 
 
 def _with_one_changed(operators: Sequence[ast.cmpop]) -> Iterator[list[Any]]:
