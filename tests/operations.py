@@ -51,13 +51,13 @@ class Asking:
     def __init__(self, engine: Engine, world: World, *, planned: bool) -> None:
         self.engine = CountingEngine(engine)
         self.executor = Executor(Limits(nodes=10**9, points=10**9), planned=planned)
-        self._store = SQLStore(self.engine)
+        self.store = SQLStore(self.engine)
         self._world = world
         self._callers: dict[str, Caller] = {}
 
     async def ask(self, query: str, variables: dict[str, Any] | None = None, key: str = "read") -> Any:
         """The data of an operation that succeeds, as a client would read it."""
-        request = Request(await self.caller(key), self._store, b"plainly-fake-cursor-secret")
+        request = Request(await self.caller(key), self.store, b"plainly-fake-cursor-secret")
         result = await self.executor.execute(Operation(query, variables or {}), request)
         assert not result.errors, result.errors
         return orjson.loads(orjson.dumps(result.data))

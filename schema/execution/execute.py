@@ -14,6 +14,7 @@ from schema.budget import Cost
 from schema.build import build_schema
 from schema.errors import GatewayError, TimedOut, Unavailable
 from schema.execution.binding import bind
+from schema.execution.coroutines import Coroutines, Interpreter
 from schema.execution.cost import cost_of
 from schema.execution.documents import Documents, PreparedOperation
 from schema.execution.limits import UNLIMITED, Limits, check_cost, check_variables
@@ -59,7 +60,6 @@ class Executor:
     def __init__(self, limits: Limits, *, introspection: bool = True, planned: bool = True) -> None:
         strawberry_schema = build_schema()
         self._schema: GraphQLSchema = strawberry_schema._schema  # noqa: SLF001 - published under no other name
-        self._interpreter = strawberry_schema.execution_context_class
         self._documents = Documents(self._schema, limits, introspection=introspection)
         self._planner = Planner(strawberry_schema, self._schema) if planned else None
         self.counts: Counter[str] = Counter()
@@ -140,16 +140,21 @@ class Executor:
         return plan
 
     async def _interpret(self, prepared: PreparedOperation, values: Mapping[str, Any], request: Request) -> Result:
+        coroutines = Coroutines()
         outcome = execute(
             self._schema,
             prepared.document,
             context_value=request,
             variable_values=dict(values),
             operation_name=prepared.node.name.value if prepared.node.name else None,
-            executor_class=self._interpreter,
+            executor_class=Interpreter,
             hide_suggestions=True,
+            is_awaitable=coroutines.is_awaitable,
         )
-        result: ExecutionResult = await outcome if isawaitable(outcome) else outcome
+        try:
+            result: ExecutionResult = await outcome if isawaitable(outcome) else outcome
+        finally:
+            coroutines.close()
         errors = result.errors or ()
         for error in errors:
             # As a plan has it: without the store there is no answer, not one with holes.

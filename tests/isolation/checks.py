@@ -10,7 +10,8 @@ import httpx
 import orjson
 
 from gateway.app import create_app
-from schema.scope import MAX_DOMAIN_IDS
+from gateway.storage.bounds import Bounds, KeyIds, settings_of
+from schema.scope import MAX_DOMAIN_IDS, Scope
 from tests.isolation.tenants import SHARED_NODE_ID, Tenants, tokens
 from tests.records import HOST, MACHINE, PERSON, UNKNOWN_ID
 from tests.serving import Answer, Gateway, running
@@ -149,12 +150,48 @@ async def _assert_finds_its_own(gateway: Gateway, tenants: Tenants, key: str) ->
     query = "query ($f: LeakFilter) { leaks(first: 100, filter: $f) { totalCount nodes { id } edges { cursor } } }"
     for wanted in ({"resource": HOST}, {"identity": PERSON}, {"filename": MACHINE}, {"urlContains": "canary"}):
         _assert_holds((await gateway.ask(query, {"f": wanted}, key))["leaks"], visible)
+    await _assert_finds_by_name(gateway, tenants, key)
     ids = {record["id"] for record in visible}
     owners = Counter(id_ for _, id_ in tenants.records)
     for id_ in sorted(id_ for id_, count in owners.items() if count > 1):
         response = await gateway.get(f"/leaks/{id_}", key)
         assert response.status_code == (200 if id_ in ids else 404)
         assert_tells_nothing_else(response, tenants.allowed(key), "")
+
+
+async def _assert_finds_by_name(gateway: Gateway, tenants: Tenants, key: str) -> None:
+    """By the names of what belongs to one leak alone, that leak is found where it is visible; all are found by page."""
+    newest_first = sorted(tenants.visible(key), key=lambda record: record["added_at"], reverse=True)
+    query = "query ($f: LeakFilter) { leaks(first: 2, filter: $f) { nodes { id } } }"
+    for wanted, lowest in ((None, 0), ({"resource": HOST}, 0), ({"identity": PERSON, "riskLevel": {"min": 6}}, 6)):
+        found = (await gateway.ask(query, {"f": wanted}, key))["leaks"]["nodes"]
+        assert found == [{"id": record["id"]} for record in newest_first if record["risk_level"] >= lowest][:2]
+    for (_, id_), record in list(tenants.records.items())[::5]:
+        own = record["connections"]
+        names = {"resource": own["resources"][1]["resource"], "filename": own["endpoints"][1]["filename"]}
+        for name, value in names.items():
+            found = (await gateway.ask(query, {"f": {name: value}}, key))["leaks"]["nodes"]
+            assert found == ([{"id": id_}] if record in newest_first else [])
+
+
+def assert_bounds_are_told() -> None:
+    """Assert that a statement's bounds are what PostgreSQL is told, and that no text of anybody's can become a part."""
+    numbers = "SET LOCAL leaks.organization = '7'; SET LOCAL leaks.domains = '{3,5}'; SET LOCAL leaks.keys = ''"
+    assert settings_of(Scope(7, (3, 5), named=(UNKNOWN_ID,))) == numbers
+    ids = f"SET LOCAL leaks.organization = ''; SET LOCAL leaks.domains = ''; SET LOCAL leaks.keys = '{{{UNKNOWN_ID}}}'"
+    assert settings_of(KeyIds((UNKNOWN_ID.upper(),))) == ids
+    nothing = "SET LOCAL leaks.organization = ''; SET LOCAL leaks.domains = ''; SET LOCAL leaks.keys = ''"
+    assert settings_of(None) == nothing
+    for bounds in (KeyIds(("'",)), Scope("7", ()), Scope(7, ("'",))):  # type: ignore[arg-type]
+        assert _is_refused(bounds)
+
+
+def _is_refused(bounds: Bounds) -> bool:
+    try:
+        settings_of(bounds)
+    except ValueError:
+        return True
+    return False
 
 
 def _assert_holds(listed: Answer, records: Sequence[Answer]) -> None:
@@ -229,6 +266,11 @@ async def _assert_a_cursor_is_its_domains_own(gateway: Gateway, tenants: Tenants
         cursor = (await gateway.ask(by_id, {"id": id_}, key))["domain"]["leaks"]["edges"][0]["cursor"]
         answer = await gateway.answer(listed, {"after": cursor}, key)
         assert ("errors" not in answer) == (id_ == in_use)
+    by_place = by_id.replace("$id: ID!", "$id: ID!, $after: String").replace("first: 1", "first: 1, after: $after")
+    cursor = (await gateway.ask(by_id, {"id": archived}, key))["domain"]["leaks"]["edges"][0]["cursor"]
+    for id_ in _archived_ids(tenants).intersection(tenants.domain_ids_of(key)):
+        answer = await gateway.answer(by_place, {"id": id_, "after": cursor}, key)
+        assert ("errors" not in answer) == (id_ == archived)
 
 
 # ------------------------------------------------------------------ of everything
@@ -236,6 +278,7 @@ async def _assert_a_cursor_is_its_domains_own(gateway: Gateway, tenants: Tenants
 
 async def assert_isolates(tenants: Tenants) -> None:
     """Assert all of the above, for every key over a database that was just filled."""
+    assert_bounds_are_told()
     async with running(create_app(tenants.world.settings)) as client:
         gateway = Gateway(client, tenants.world)
         for (number, name), key in ((place, f"canary-key-{place[0]}-all") for place in sorted(tenants.archived)):

@@ -19,8 +19,7 @@ from tests.records import UNKNOWN_ID
 from tests.schema.execution.generator import all_parts
 from tests.serving import Gateway, running
 
-# Of an operation that fails, the interpreter leaves fields behind that it has begun.
-pytestmark = [pytest.mark.timeout(300), pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")]
+pytestmark = pytest.mark.timeout(300)
 
 ROUNDS = {"sqlite": 5, "postgresql": 2}
 OPERATIONS = {"sqlite": 60, "postgresql": 40}
