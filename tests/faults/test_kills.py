@@ -30,6 +30,14 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return str(server.get_uri(name))
 
 
+async def test_migrations_at_the_same_moment_wait_for_each_other_and_all_succeed(empty_url: str) -> None:
+    # A role that is not there yet, so that it is made as well.
+    arguments = [sys.executable, "-m", "tests.faults.racing", empty_url, f"leaks_race_{next(_numbers)}", "4"]
+    done = await asyncio.to_thread(subprocess.run, arguments, cwd=PROJECT, capture_output=True, text=True)
+    assert done.stdout == "0 0 0 0\n", done.stderr
+    assert await state(empty_url) == (head(), sorted({*metadata.tables, "alembic_version"}))
+
+
 async def test_a_migration_that_is_killed_at_any_step_has_made_whole_versions_and_is_run_again(empty_url: str) -> None:
     arguments = [sys.executable, "-m", "tests.faults.killing", empty_url]
     done = await asyncio.to_thread(subprocess.run, arguments, cwd=PROJECT, capture_output=True, text=True)

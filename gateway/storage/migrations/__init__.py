@@ -18,7 +18,11 @@ from gateway.storage.sqlite import APPLICATION_ID
 from gateway.storage.statements import Statement
 from schema.errors import Unavailable
 
+SECONDS_TO_WAIT = 600.0
+"""For another migration of the same SQLite file."""
+
 _FOLDER = Path(__file__).parent
+_CLAIMED = "SELECT application_id, (SELECT count(*) FROM sqlite_schema) FROM pragma_application_id"
 
 
 def _configuration(url: URL | None = None) -> Config:
@@ -75,10 +79,9 @@ def _claim(path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(0o600)  # logins lie in it: a new one is its owner's
-        connection = sqlite3.connect(path)
+        connection = sqlite3.connect(path, SECONDS_TO_WAIT)
         try:
-            (application_id,) = connection.execute("PRAGMA application_id").fetchone()
-            (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+            application_id, tables = connection.execute(_CLAIMED).fetchone()
             if application_id != APPLICATION_ID and tables:
                 raise DatabaseError(f"{path} is a database of something else; it is left as it is.")
             connection.execute("PRAGMA journal_mode = WAL")
