@@ -32,6 +32,7 @@ from gateway.settings import Settings
 from gateway.storage.database import make_engine
 from gateway.storage.engine import Engine
 from gateway.storage.migrations import is_at_head
+from gateway.storage.patience import promptly
 from gateway.storage.reads import SQLStore
 from gateway.throttle import Throttle
 from gateway.timeouts import Timeouts
@@ -39,6 +40,9 @@ from gateway.uses import Uses
 from schema.errors import Unavailable
 from schema.execution.execute import Executor
 from schema.execution.limits import Limits
+
+_SECONDS_TO_CANCEL = 1.0
+"""How long the gateway has to end a statement itself, before the database does."""
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +63,7 @@ def create_app(
         readers=settings.readers,
         pool_size=settings.pool_size,
         serving_role=settings.serving_role,
+        statement_seconds=settings.operation_timeout_seconds + _SECONDS_TO_CANCEL,
     )
     timeouts = Timeouts(SQLStore(engine), settings.operation_timeout_seconds)
     secrets = settings.secrets
@@ -89,7 +94,7 @@ def create_app(
     async def is_ready() -> bool:
         if engine.is_damaged:
             raise Unavailable("The database is damaged. Run: python -m gateway check")
-        return await is_at_head(engine)
+        return await promptly(is_at_head(engine))
 
     app = Starlette(
         routes=[

@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import logging
 from collections import OrderedDict
+from collections.abc import Callable
 from time import monotonic
 
 from starlette.types import Scope
@@ -16,6 +17,7 @@ from gateway.headers import Fields
 from gateway.keys import hash_key, parse
 from gateway.storage.directory import StoredKey, find_key
 from gateway.storage.engine import Engine
+from gateway.storage.patience import promptly
 from gateway.throttle import Throttle, network_of
 from gateway.uses import Uses
 from schema.errors import Unauthenticated
@@ -42,16 +44,35 @@ class Refused(Unauthenticated):
 
 
 class Authenticator:
-    """Tells who sends a request."""
+    """Tells who sends a request.
+
+    Args:
+        engine: Where keys are looked up.
+        secret: What their hashes hang on.
+        throttle: Who has to wait.
+        uses: Where it is noted that a key is used.
+        kept_seconds: How long a key's caller is kept.
+        clock: What time it is, for keys that expire; it may jump.
+        steady_clock: Seconds that only ever pass, for what is kept.
+    """
 
     def __init__(
-        self, engine: Engine, secret: bytes, throttle: Throttle, uses: Uses, kept_seconds: float = KEPT_SECONDS
+        self,
+        engine: Engine,
+        secret: bytes,
+        throttle: Throttle,
+        uses: Uses,
+        kept_seconds: float = KEPT_SECONDS,
+        clock: Callable[[], str] = now,
+        steady_clock: Callable[[], float] = monotonic,
     ) -> None:
         self._engine = engine
         self._secret = secret
         self._throttle = throttle
         self._uses = uses
         self._kept_seconds = kept_seconds
+        self._clock = clock
+        self._steady_clock = steady_clock
         self._known: OrderedDict[bytes, tuple[float, StoredKey]] = OrderedDict()
 
     async def caller(self, scope: Scope, fields: Fields) -> Caller:
@@ -67,7 +88,7 @@ class Authenticator:
             # Known by its hash: a dump of the process's memory shows no key for longer than its request lasts.
             digest = hashlib.sha256(key.encode()).digest()
             kept_until, stored = self._known.get(digest, (0.0, None))
-            if stored is None or monotonic() > kept_until or _is_past(stored.expires_at):
+            if stored is None or self._steady_clock() > kept_until or self._is_past(stored.expires_at):
                 stored = await self._look_up(key, digest, network_of(_client(scope)))
         except Refused as refused:
             logger.warning("Refused %s: %s", _client(scope) or "-", refused.reason)
@@ -84,13 +105,13 @@ class Authenticator:
             self._known.pop(digest, None)
             self._throttle.count(network)
             raise
-        self._uses.note(stored.caller.key_id, now())
+        self._uses.note(stored.caller.key_id, self._clock())
         self._keep(digest, stored)
         return stored
 
     async def _find(self, key: str) -> StoredKey:
         key_id, hash_ = parse(key), hash_key(key, self._secret)
-        stored = await find_key(self._engine, key_id) if key_id is not None else None
+        stored = await promptly(find_key(self._engine, key_id, self._clock())) if key_id is not None else None
         is_right = hmac.compare_digest(hash_, _NO_HASH if stored is None else stored.hash)
         if key_id is None:
             raise Refused("a key that is mistyped or not ours")
@@ -98,15 +119,18 @@ class Authenticator:
             raise Refused(f"key {key_id} is unknown")
         if stored.revoked_at is not None:
             raise Refused(f"key {key_id} is revoked")
-        if _is_past(stored.expires_at):
+        if self._is_past(stored.expires_at):
             raise Refused(f"key {key_id} is expired")
         return stored
 
     def _keep(self, digest: bytes, stored: StoredKey) -> None:
-        self._known[digest] = monotonic() + self._kept_seconds, stored
+        self._known[digest] = self._steady_clock() + self._kept_seconds, stored
         self._known.move_to_end(digest)
         if len(self._known) > _KEYS_KNOWN:
             self._known.popitem(last=False)
+
+    def _is_past(self, instant: str | None) -> bool:
+        return instant is not None and instant <= self._clock()
 
 
 def _client(scope: Scope) -> str:
@@ -133,7 +157,3 @@ def presented_key(fields: Fields) -> str:
 def _without_scheme(value: str) -> str:
     scheme, _, rest = value.strip().partition(" ")
     return rest.strip() if scheme.lower() == "bearer" and rest else value.strip()
-
-
-def _is_past(instant: str | None) -> bool:
-    return instant is not None and instant <= now()

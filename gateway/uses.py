@@ -28,8 +28,8 @@ class Uses:
         self._last_used_at: dict[str, str] = {}
 
     def note(self, key_id: str, at: str) -> None:
-        """Note that a key is used."""
-        self._last_used_at[key_id] = at
+        """Note that a key is used; what is known to be later stays, should a clock go back."""
+        self._last_used_at[key_id] = max(at, self._last_used_at.get(key_id, at))
 
     @asynccontextmanager
     async def written(self) -> AsyncIterator[None]:
@@ -58,6 +58,7 @@ class Uses:
         except Unavailable as error:
             # A file that may only be read is served all the same.
             logger.debug("Not written when keys were last used: %s", error)
-            self._last_used_at = noted | self._last_used_at
+            for key_id, at in noted.items():
+                self.note(key_id, at)
         except Exception as error:  # noqa: BLE001 - whatever it is, requests go on
             logger.warning("Not written when keys were last used: %s", error)

@@ -36,9 +36,16 @@ def sqlite_path(url: URL) -> Path:
 
 
 def make_engine(
-    text: str, *, readers: int = 2, pool_size: int = 10, serving_role: str | None = None
+    text: str,
+    *,
+    readers: int = 2,
+    pool_size: int = 10,
+    serving_role: str | None = None,
+    statement_seconds: float | None = None,
 ) -> SQLiteEngine | PostgreSQLEngine:
     """The engine for the database at a URL, not open yet: to serve, where a role for that is named, or to administer.
+
+    PostgreSQL itself ends a statement after `statement_seconds`.
 
     Raises:
         DatabaseError: the URL cannot be read.
@@ -47,7 +54,7 @@ def make_engine(
     if url.get_backend_name() == "sqlite":
         return SQLiteEngine(sqlite_path(url), readers)
     plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
-    return PostgreSQLEngine(plain, pool_size, serving_role)
+    return PostgreSQLEngine(plain, pool_size, serving_role, statement_seconds)
 
 
 @asynccontextmanager

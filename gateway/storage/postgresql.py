@@ -8,7 +8,7 @@ import asyncpg
 from databases import Database
 
 from gateway.storage.bounds import Bounds, settings_of
-from gateway.storage.engine import DatabaseError, Program, Rows, Transaction
+from gateway.storage.engine import Damaged, DatabaseError, Program, Rows, Transaction
 from gateway.storage.roles import refuse_to_administer_in_part, refuse_to_serve_with_more
 from gateway.storage.statements import POSTGRESQL, Command
 from schema.errors import Unavailable
@@ -24,6 +24,8 @@ _GONE = (
     asyncpg.TooManyConnectionsError,
 )
 """What a server that stops, starts or drops its connections answers with."""
+
+_CORRUPTED = (asyncpg.DataCorruptedError, asyncpg.IndexCorruptedError)
 
 
 class _Connection:
@@ -59,14 +61,32 @@ class _Connection:
 
 
 class PostgreSQLEngine:
-    """A PostgreSQL database that is open: to serve as a role that may do just that, or else to administer."""
+    """A PostgreSQL database that is open: to serve as a role that may do just that, or else to administer.
+
+    Args:
+        url: Where it is.
+        pool_size: Connections at the most.
+        serving_role: The role to serve as; None to administer.
+        statement_seconds: How long the server lets a statement run, even where nobody is left to cancel it.
+
+    Attributes:
+        is_damaged: Whether a statement has met damage since it was opened.
+    """
 
     dialect = POSTGRESQL
-    is_damaged = False
 
-    def __init__(self, url: str, pool_size: int = 10, serving_role: str | None = None) -> None:
-        # A role that the connection begins with is the one that RESET and DISCARD lead back to.
+    def __init__(
+        self,
+        url: str,
+        pool_size: int = 10,
+        serving_role: str | None = None,
+        statement_seconds: float | None = None,
+    ) -> None:
+        self.is_damaged = False
+        # What a connection begins with costs nothing later, and is what RESET and DISCARD lead back to.
         settings = {} if serving_role is None else {"role": serving_role}
+        if statement_seconds is not None:
+            settings["statement_timeout"] = f"{statement_seconds * 1000:.0f}"
         self._database = Database(
             url, min_size=1, max_size=pool_size, init=_speak_text, reset=_leave, timeout=5, server_settings=settings
         )
@@ -107,7 +127,9 @@ class PostgreSQLEngine:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
-        """Open a transaction that writes."""
+        """Open a transaction that writes; a database that is damaged is left as it is."""
+        if self.is_damaged:
+            raise Damaged("it is not written to any more")
         async with self._connected() as raw, raw.transaction():
             yield _Connection(raw)
 
@@ -120,6 +142,9 @@ class PostgreSQLEngine:
             # What could not be given back, `databases` would take for this task's own ever after.
             self._database._connection = None  # noqa: SLF001
             raise Unavailable from error
+        except _CORRUPTED as error:
+            self.is_damaged = True
+            raise Damaged(str(error)) from error
 
 
 async def _speak_text(connection: Any) -> None:

@@ -4,9 +4,11 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
+from pathlib import Path
 from time import monotonic, sleep
 
 import asyncpg
@@ -15,9 +17,11 @@ import pytest
 
 from gateway.app import create_app
 from gateway.storage.database import make_engine
-from gateway.storage.engine import fetch
+from gateway.storage.engine import Engine, Program, fetch
+from gateway.storage.patience import ANSWER_SECONDS
 from gateway.storage.sqlite import SQLiteEngine
 from gateway.storage.statements import Command
+from tests.faults.server import serving
 from tests.records import EXAMPLE_ID, World
 from tests.serving import Gateway, running, served
 
@@ -117,6 +121,92 @@ def halted(processes: list[int]) -> Iterator[None]:
             os.kill(process, signal.SIGCONT)
 
 
+async def backends(url: str) -> list[int]:
+    """The processes of PostgreSQL that serve a database's connections."""
+    async with asyncpg.create_pool(url, min_size=1) as pool:
+        found = await pool.fetch(
+            "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    return [row["pid"] for row in found]
+
+
+@contextmanager
+def stuck(engine: Engine) -> Iterator[None]:
+    """Let every thread that reads a SQLite file hang for a while."""
+    released = threading.Event()
+
+    def hang() -> Program[None]:
+        released.wait()
+        yield ()
+
+    tasks = [asyncio.create_task(engine.run(hang())) for _ in range(4)]
+    try:
+        yield
+    finally:
+        released.set()
+        for task in tasks:
+            task.cancel()
+
+
+@asynccontextmanager
+async def hanging(engine: Engine, world: World) -> AsyncIterator[None]:
+    """Let a database hang for a while, of either engine."""
+    if world.url.startswith("sqlite"):
+        with stuck(engine):
+            await asyncio.sleep(0.1)
+            yield
+    else:
+        with halted(await backends(world.url)):
+            yield
+
+
+async def test_a_store_that_hangs_is_a_503_for_whoever_is_not_known_and_for_readiness(fresh_world: World) -> None:
+    settings = fresh_world.settings
+    engine = make_engine(settings.database_url, readers=2, pool_size=2, serving_role=settings.serving_role)
+    async with running(create_app(settings, engine=engine)) as client:
+        gateway = Gateway(client, fresh_world)
+
+        async def statuses() -> list[int]:
+            asked = (
+                gateway.get("/readyz"),
+                gateway.get(f"/leaks/{EXAMPLE_ID}", "restricted"),
+                gateway.respond(SLOW, key="labs"),
+            )
+            return [response.status_code for response in await asyncio.gather(*asked)]
+
+        # So that each connection is open.
+        await asyncio.gather(*(gateway.respond(SLOW) for _ in range(4)))
+        async with hanging(engine, fresh_world):
+            began = monotonic()
+            assert await statuses() == [503] * 3
+            assert monotonic() - began < ANSWER_SECONDS + AT_ONCE
+            assert (await gateway.get("/healthz")).status_code == 200
+        assert await statuses() == [200, 404, 200]
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_statement_ends_in_the_server_though_nobody_is_left_to_cancel_it(slow_world: World, tmp_path: Path) -> None:
+    with serving(slow_world, tmp_path, LEAKS_OPERATION_TIMEOUT_SECONDS="3") as server:
+        address = f"http://127.0.0.1:{server.port}"
+        with socket.create_connection(("127.0.0.1", server.port)) as client:
+            key = slow_world.keys["read"]
+            client.sendall(f"GET /leaks/{EXAMPLE_ID} HTTP/1.1\r\nHost: x\r\nX-API-Key: {key}\r\n\r\n".encode())
+            until(lambda: statements(slow_world) == 1)
+            with halted([server.process.pid]):
+                assert statements(slow_world) == 1
+                until(lambda: statements(slow_world) == 0)
+            assert b" 50" in client.recv(1000).split(b"\r\n")[0]
+        assert httpx.get(f"{address}/readyz", timeout=AT_ONCE).status_code == 200
+
+
+def until(is_so: Callable[[], bool]) -> None:
+    """Wait until something is so."""
+    began = monotonic()
+    while not is_so():
+        assert monotonic() - began < 20
+        sleep(0.05)
+
+
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 async def test_a_server_that_hangs_is_waited_for_no_longer_than_an_operation_may_take(fresh_world: World) -> None:
     settings = replace(fresh_world.settings, operation_timeout_seconds=1)
@@ -128,11 +218,7 @@ async def test_a_server_that_hangs_is_waited_for_no_longer_than_an_operation_may
             return (await asyncio.create_task(gateway.respond(SLOW))).status_code
 
         assert await status() == 200
-        async with asyncpg.create_pool(fresh_world.url, min_size=1) as pool:
-            found = await pool.fetch(
-                "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            )
-        with halted([row["pid"] for row in found]):
+        with halted(await backends(fresh_world.url)):
             began = monotonic()
             assert await status() == 504
             assert monotonic() - began < 2 + AT_ONCE

@@ -1,0 +1,194 @@
+"""A clock that jumps by a day, ahead or back: nobody is locked out by it, and nothing outlives what it says."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from gateway.auth import Authenticator
+from gateway.storage.budgets import spend
+from gateway.storage.database import open_engine
+from gateway.storage.directory import find_listed_key, revoke_key
+from gateway.storage.engine import Engine, fetch
+from gateway.storage.statements import Command
+from gateway.throttle import Throttle
+from gateway.uses import Uses
+from schema.errors import RateLimited, Unauthenticated
+from schema.instants import write_instant
+from tests.records import World
+
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
+KEPT_SECONDS = 4.0
+MINUTE = 60.0
+JUMPS = pytest.mark.parametrize("jump", [DAY, -DAY], ids=["ahead", "back"])
+
+
+class Clocks:
+    """A host's two clocks: one that tells the time and is set now and then, and one that only ever goes on."""
+
+    def __init__(self) -> None:
+        self.time = NOON
+        self.seconds = 1000.0
+
+    def now(self) -> str:
+        return write_instant(self.time)
+
+    def steady(self) -> float:
+        return self.seconds
+
+    def pass_(self, seconds: float) -> None:
+        """Let time go on."""
+        self.time += timedelta(seconds=seconds)
+        self.seconds += seconds
+
+
+class Door:
+    """A gateway's door, on a host whose clocks are in hand."""
+
+    def __init__(self, engine: Engine, world: World) -> None:
+        self.clocks = Clocks()
+        self.uses = Uses(engine)
+        self._world = world
+        self._authenticator = Authenticator(
+            engine,
+            world.settings.secrets.key,
+            Throttle(2, MINUTE, self.clocks.steady),
+            self.uses,
+            KEPT_SECONDS,
+            self.clocks.now,
+            self.clocks.steady,
+        )
+
+    async def knock(self, key: str) -> str:
+        """How a key fares."""
+        fields = {b"x-api-key": self._world.keys[key].encode()}
+        try:
+            await self._authenticator.caller({"type": "http", "client": None}, fields)
+        except (RateLimited, Unauthenticated) as error:
+            return error.code.value
+        return "in"
+
+
+@asynccontextmanager
+async def opened(world: World) -> AsyncIterator[Door]:
+    async with world.serving() as engine:
+        yield Door(engine, world)
+
+
+async def administer(world: World, sql: str) -> None:
+    """Run what no command does."""
+    async with open_engine(world.url) as engine, engine.transaction() as transaction:
+        await transaction.run(fetch(Command(sql)))
+
+
+async def expire(world: World, name: str, at: datetime) -> None:
+    """Let a key expire at an instant."""
+    key_id = world.key_ids[name]
+    await administer(world, f"UPDATE keys SET expires_at = '{write_instant(at)}' WHERE id = '{key_id}'")
+
+
+# ------------------------------------------------------------------------ keys
+
+
+@JUMPS
+async def test_a_key_is_let_in_before_and_after_a_jump(fresh_world: World, jump: timedelta) -> None:
+    async with opened(fresh_world) as door:
+        assert await door.knock("read") == "in"
+        door.clocks.time += jump
+        for _ in range(3):
+            assert await door.knock("read") == "in"
+            door.clocks.pass_(KEPT_SECONDS + 1)
+
+
+async def test_a_key_expires_when_the_clock_says_so_whatever_it_said_before(fresh_world: World) -> None:
+    await expire(fresh_world, "read", NOON + DAY / 2)
+    async with opened(fresh_world) as door:
+        assert await door.knock("read") == "in"
+        door.clocks.time += DAY
+        assert await door.knock("read") == "UNAUTHENTICATED", "one that is kept is asked as well"
+        door.clocks.time -= DAY
+        assert await door.knock("read") == "in", "nothing of the jump is left"
+        door.clocks.time += DAY / 2
+        assert await door.knock("read") == "UNAUTHENTICATED"
+
+
+@JUMPS
+async def test_what_is_revoked_after_a_jump_is_noticed_within_the_same_seconds(
+    fresh_world: World, jump: timedelta
+) -> None:
+    async with opened(fresh_world) as door:
+        assert await door.knock("read") == "in"
+        door.clocks.time += jump
+        async with open_engine(fresh_world.url) as engine:
+            await revoke_key(engine, fresh_world.key_ids["read"], door.clocks.now())
+        door.clocks.pass_(KEPT_SECONDS + 0.1)
+        assert await door.knock("read") == "UNAUTHENTICATED"
+
+
+@JUMPS
+async def test_whoever_guesses_waits_for_a_minute_and_not_for_a_day(fresh_world: World, jump: timedelta) -> None:
+    async with opened(fresh_world) as door:
+        for _ in range(2):
+            assert await door.knock("revoked") == "UNAUTHENTICATED"
+        door.clocks.time += jump
+        assert await door.knock("read") == "RATE_LIMITED"
+        door.clocks.pass_(MINUTE)
+        assert await door.knock("read") == "in"
+
+
+# ------------------------------------------------------------------------ uses
+
+
+async def last_used_at(world: World) -> str | None:
+    async with open_engine(world.url) as engine:
+        return (await find_listed_key(engine, world.key_ids["read"])).last_used_at
+
+
+async def test_when_a_key_was_last_used_never_goes_back(fresh_world: World) -> None:
+    async with opened(fresh_world) as door:
+        async with door.uses.written():
+            assert await door.knock("read") == "in"
+            door.clocks.time -= DAY
+            door.clocks.pass_(KEPT_SECONDS + 1)
+            assert await door.knock("read") == "in"
+        assert await last_used_at(fresh_world) == write_instant(NOON), "neither before it is written"
+        async with door.uses.written():
+            door.clocks.pass_(KEPT_SECONDS + 1)
+            assert await door.knock("read") == "in"
+        assert await last_used_at(fresh_world) == write_instant(NOON), "nor after"
+        door.clocks.time += 2 * DAY
+        async with door.uses.written():
+            door.clocks.pass_(KEPT_SECONDS + 1)
+            assert await door.knock("read") == "in"
+        assert await last_used_at(fresh_world) == door.clocks.now()
+
+
+# --------------------------------------------------------------------- budgets
+
+A_DAY_IN_MILLISECONDS = 86_400_000
+LEVEL = 1000.0
+EMPTIED_AT_ONCE = 1e9
+"""Points a second, so many that a bucket is empty as soon as any time has passed."""
+
+
+async def test_a_budget_that_was_written_by_a_clock_ahead_drains_from_now_on(fresh_world: World) -> None:
+    key = fresh_world.key_ids["read"]
+    async with fresh_world.serving() as engine:
+        await spend(engine, key, LEVEL, 0)
+        await administer(fresh_world, f"UPDATE budgets SET at = at + {A_DAY_IN_MILLISECONDS}")
+        # No time has passed by this clock, so nothing is given back, and nothing is taken either.
+        assert await spend(engine, key, 1, EMPTIED_AT_ONCE) == LEVEL + 1
+        await asyncio.sleep(0.05)
+        assert await spend(engine, key, 1, EMPTIED_AT_ONCE) == 1, "it does not wait for the day to come"
+
+
+async def test_a_budget_that_was_written_by_a_clock_behind_is_whole_and_no_more(fresh_world: World) -> None:
+    key = fresh_world.key_ids["read"]
+    async with fresh_world.serving() as engine:
+        await spend(engine, key, LEVEL, 0)
+        await administer(fresh_world, f"UPDATE budgets SET at = at - {A_DAY_IN_MILLISECONDS}")
+        assert await spend(engine, key, 1, LEVEL) == 1
+        assert await spend(engine, key, 1, 0) == 2
