@@ -7,8 +7,9 @@ from sqlalchemy import Select, Table, and_, func, or_, select
 
 from gateway.storage.engine import Damaged, Engine, Rows, fetch
 from gateway.storage.migrations import is_at_head
+from gateway.storage.roles import BOUNDED, POLICIES
 from gateway.storage.statements import SQLITE, Command, Statement
-from gateway.storage.tables import leaks, links
+from gateway.storage.tables import leaks, links, metadata
 
 _REPEATED = ("domain_number", "risk_level", "first_seen", "added_at")
 
@@ -18,6 +19,15 @@ _INVALID_INDEXES = "SELECT indexrelid::regclass::text FROM pg_index WHERE NOT (i
 _INVALID_CONSTRAINTS = (
     "SELECT conname, conrelid::regclass::text FROM pg_constraint "
     "WHERE NOT convalidated AND connamespace = current_schema()::regnamespace"
+)
+_UNFORCED = (
+    "SELECT relation FROM unnest($1::text[]) AS relation JOIN pg_class ON pg_class.oid = to_regclass(relation) "
+    "WHERE NOT (relrowsecurity AND relforcerowsecurity) ORDER BY 1"
+)
+_LOST_POLICIES = (
+    "SELECT policy, relation FROM unnest($1::text[]) AS relation CROSS JOIN unnest($2::text[]) AS policy "
+    "WHERE to_regclass(relation) IS NOT NULL AND NOT EXISTS "
+    "(SELECT FROM pg_policy WHERE polrelid = to_regclass(relation) AND polname = policy) ORDER BY 2, 1"
 )
 
 Check = Callable[[Engine], Awaitable[Sequence[str]]]
@@ -52,6 +62,26 @@ async def _references(engine: Engine) -> Sequence[str]:
     return [f"{count} rows of {child} name a row of {parent} that is not there." for child, parent, count in lost]
 
 
+async def _tables(engine: Engine) -> Sequence[str]:
+    """Each table is read whole, so that the server compares the checksum of its every page."""
+    troubles = []
+    for table in metadata.tables.values():
+        try:
+            await _rows(engine, Statement(select(func.count(table.table_valued())), engine.dialect).sql)
+        except Damaged as error:
+            troubles.append(f"The table {table.name} cannot be read: {error.__cause__}.")
+    return troubles
+
+
+async def _row_security(engine: Engine) -> Sequence[str]:
+    unforced = await _rows(engine, _UNFORCED, BOUNDED)
+    lost = await _rows(engine, _LOST_POLICIES, BOUNDED, POLICIES)
+    return [
+        *(f"Row-level security is not forced on {table}." for (table,) in unforced),
+        *(f"The policy {policy} of {table} is not there." for policy, table in lost),
+    ]
+
+
 async def _indexes(engine: Engine) -> Sequence[str]:
     return [f"The index {name} is not valid." for (name,) in await _rows(engine, _INVALID_INDEXES)]
 
@@ -79,10 +109,10 @@ def _differing(link: Table) -> Select[Any]:
     return select(func.count()).select_from(link.join(leaks, is_its_leak)).where(differs)
 
 
-async def _rows(engine: Engine, sql: str) -> Rows:
-    (rows,) = await engine.run(fetch(Command(sql)))
+async def _rows(engine: Engine, sql: str, *values: Any) -> Rows:
+    (rows,) = await engine.run(fetch(Command(sql, values)))
     return rows
 
 
 _SQLITE: tuple[Check, ...] = (_pages, _references)
-_POSTGRESQL: tuple[Check, ...] = (_indexes, _constraints)
+_POSTGRESQL: tuple[Check, ...] = (_tables, _indexes, _constraints, _row_security)

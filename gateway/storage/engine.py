@@ -70,6 +70,7 @@ class Engine(Protocol):
 
         Raises:
             Unavailable: the database does not answer just now.
+            Damaged: it does not hold together, so it is not written to.
         """
         ...
 

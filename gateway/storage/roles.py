@@ -24,6 +24,9 @@ RIGHTS = {
 BOUNDED = tuple(metadata.tables)
 """The tables whose rows are seen within bounds only, whoever asks."""
 
+POLICIES = ("administration", "bounds")
+"""What each of them has: one for whoever administers, one for all others."""
+
 _MIGRATE = "Run: python -m gateway migrate"
 
 # A superuser is a member of every role. The catalogue's own tables count too: a superuser owns them.

