@@ -15,7 +15,7 @@ from starlette.types import Scope
 
 from gateway.headers import Fields
 from gateway.keys import hash_key, parse
-from gateway.storage.directory import StoredKey, find_key
+from gateway.storage.callers import StoredKey, find_key
 from gateway.storage.engine import Engine
 from gateway.storage.patience import promptly
 from gateway.throttle import Throttle, network_of

@@ -5,8 +5,8 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from gateway.storage.directory import record_uses
 from gateway.storage.engine import Engine
+from gateway.storage.keys import record_uses
 from schema.errors import Unavailable
 
 logger = logging.getLogger(__name__)

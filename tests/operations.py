@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import orjson
 
 from gateway.keys import parse
-from gateway.storage.directory import find_key
+from gateway.storage.callers import find_key
 from gateway.storage.engine import Engine, Program
 from gateway.storage.reads import SQLStore
 from gateway.storage.statements import Command

@@ -9,9 +9,11 @@ from gateway.commands.tables import hint
 from gateway.importing.demo import ORGANIZATIONS, DemoOrganization, demo_lines
 from gateway.importing.importer import import_leaks
 from gateway.settings import Settings
-from gateway.storage import directory
+from gateway.storage.domains import archive_domain, list_domains
 from gateway.storage.engine import Engine
+from gateway.storage.keys import list_keys, revoke_key
 from gateway.storage.migrations import migrate
+from gateway.storage.organizations import add_organization, find_organization, list_organizations
 from gateway.storage.reads import SQLStore
 from schema.errors import BadUserInput, NotFound
 from schema.instants import now
@@ -44,7 +46,7 @@ async def prepare(settings: Settings, leaks: int, seed: int) -> Demonstration:
         await _refuse_real_records(engine)
         for made_up in ORGANIZATIONS:
             await _fill(engine, settings, made_up, leaks, seed)
-        organization = await directory.find_organization(engine, ORGANIZATIONS[0].name)
+        organization = await find_organization(engine, ORGANIZATIONS[0].name)
         await _revoke_keys(engine, organization)
         read = [KeyScope.LEAKS_READ, KeyScope.LEAKS_EXPLAIN]
         write = [*read, KeyScope.LEAKS_WRITE]
@@ -57,16 +59,16 @@ async def prepare(settings: Settings, leaks: int, seed: int) -> Demonstration:
 
 async def _refuse_real_records(engine: Engine) -> None:
     made_up = {one.name for one in ORGANIZATIONS}
-    for organization in await directory.list_organizations(engine):
+    for organization in await list_organizations(engine):
         if organization.name not in made_up:
             raise BadUserInput(f'The database holds records of "{organization.name}"; the demo needs one of its own.')
 
 
 async def _fill(engine: Engine, settings: Settings, made_up: DemoOrganization, leaks: int, seed: int) -> None:
     try:
-        organization = await directory.find_organization(engine, made_up.name)
+        organization = await find_organization(engine, made_up.name)
     except NotFound:
-        organization = await directory.add_organization(engine, made_up.name)
+        organization = await add_organization(engine, made_up.name)
     if await _count(engine, organization) < leaks:
         hint(f"Making {leaks} leaks of {made_up.name} …")
         with progress(made_up.name, leaks, "leaks") as report:
@@ -78,19 +80,19 @@ async def _fill(engine: Engine, settings: Settings, made_up: DemoOrganization, l
                 create_domains=True,
                 report=lambda done: report(done.lines),
             )
-    for domain in await directory.list_domains(engine, organization):
+    for domain in await list_domains(engine, organization):
         if domain.name in made_up.archived_domains and domain.archived_at is None:
-            await directory.archive_domain(engine, organization, domain.name, now())
+            await archive_domain(engine, organization, domain.name, now())
 
 
 async def _revoke_keys(engine: Engine, organization: Organization) -> None:
-    for key in await directory.list_keys(engine, organization):
+    for key in await list_keys(engine, organization):
         if key.name == KEY_NAME and key.revoked_at is None:
-            await directory.revoke_key(engine, key.id, now())
+            await revoke_key(engine, key.id, now())
 
 
 async def _count(engine: Engine, organization: Organization) -> int:
-    scope = _scope(organization, await directory.list_domains(engine, organization))
+    scope = _scope(organization, await list_domains(engine, organization))
     ((count,),) = await SQLStore(engine).run(ask(scope, [Counts(Kind.LEAK, None, (0,))]))
     return int(count)
 
@@ -98,9 +100,7 @@ async def _count(engine: Engine, organization: Organization) -> int:
 async def _a_leak(engine: Engine, organization: Organization) -> str:
     """The newest leak that was stolen from a machine we know: there is most to see around it."""
     store = SQLStore(engine)
-    scope = _scope(
-        organization, [one for one in await directory.list_domains(engine, organization) if one.archived_at is None]
-    )
+    scope = _scope(organization, [one for one in await list_domains(engine, organization) if one.archived_at is None])
     newest = Pages(Kind.LEAK, None, (0,), PageRequest(100), Order("added_at", descending=True))
     ((page,),) = await store.run(ask(scope, [newest]))
     ids = tuple(leak.id for leak in page.rows)

@@ -9,7 +9,8 @@ from gateway.commands.examples import examples
 from gateway.commands.interruption import wait_for
 from gateway.commands.organizations import OrganizationOption
 from gateway.commands.tables import show
-from gateway.storage import directory
+from gateway.storage import domains as stored
+from gateway.storage.organizations import find_organization
 from schema.instants import now
 from schema.records import Domain
 
@@ -25,8 +26,8 @@ def add_domain(name: NameArgument, organization: OrganizationOption, database_ur
 
     async def work() -> Domain:
         async with open_database(read_settings(database_url)) as engine:
-            owner = await directory.find_organization(engine, organization)
-            return await directory.add_domain(engine, owner, name)
+            owner = await find_organization(engine, organization)
+            return await stored.add_domain(engine, owner, name)
 
     typer.echo(wait_for(work()).id)
 
@@ -42,8 +43,8 @@ def archive_domain(
 
     async def work() -> None:
         async with open_database(read_settings(database_url)) as engine:
-            owner = await directory.find_organization(engine, organization)
-            await directory.archive_domain(engine, owner, domain, now())
+            owner = await find_organization(engine, organization)
+            await stored.archive_domain(engine, owner, domain, now())
 
     wait_for(work())
 
@@ -56,8 +57,8 @@ def restore_domain(
 
     async def work() -> None:
         async with open_database(read_settings(database_url)) as engine:
-            owner = await directory.find_organization(engine, organization)
-            await directory.restore_domain(engine, owner, domain)
+            owner = await find_organization(engine, organization)
+            await stored.restore_domain(engine, owner, domain)
 
     wait_for(work())
 
@@ -71,6 +72,6 @@ def list_domains(organization: OrganizationOption, database_url: DatabaseOption 
 
     async def work() -> list[Domain]:
         async with open_database(read_settings(database_url)) as engine:
-            return await directory.list_domains(engine, await directory.find_organization(engine, organization))
+            return await stored.list_domains(engine, await find_organization(engine, organization))
 
     show(("id", "name", "archived"), ((one.id, one.name, one.archived_at) for one in wait_for(work())))

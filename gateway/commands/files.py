@@ -16,8 +16,8 @@ from gateway.commands.tables import hint
 from gateway.importing.exporter import export_leaks
 from gateway.importing.files import STANDARD_INPUT, UnreadableFile, file_bytes, open_lines
 from gateway.importing.importer import Summary, import_leaks
-from gateway.storage.directory import find_organization
 from gateway.storage.engine import Engine
+from gateway.storage.organizations import find_organization
 from schema.records import Organization
 
 

@@ -13,8 +13,10 @@ from gateway.commands.organizations import OrganizationOption
 from gateway.commands.tables import hint, show
 from gateway.keys import generate, hash_key
 from gateway.settings import Settings
-from gateway.storage import directory
+from gateway.storage import keys as stored
+from gateway.storage.domains import find_domain
 from gateway.storage.engine import Engine
+from gateway.storage.organizations import find_organization
 from schema.instants import now, write_instant
 from schema.records import Organization
 from schema.scope import KeyScope
@@ -52,7 +54,7 @@ def create_key(
 
     async def work() -> str:
         async with open_database(settings) as engine:
-            owner = await directory.find_organization(engine, organization)
+            owner = await find_organization(engine, organization)
             return await issue_key(engine, settings, owner, name, scope or [KeyScope.LEAKS_READ], domain, expires_at)
 
     typer.echo(wait_for(work()))
@@ -73,9 +75,9 @@ async def issue_key(
     Raises:
         NotFound: the organization has no such domain.
     """
-    found = [await directory.find_domain(engine, organization, one) for one in domain_names or ()]
+    found = [await find_domain(engine, organization, one) for one in domain_names or ()]
     key_id, key = generate()
-    await directory.add_key(
+    await stored.add_key(
         engine,
         organization,
         key_id=key_id,
@@ -119,7 +121,7 @@ def rotate_key(
 
     async def work() -> tuple[str, str]:
         async with open_database(settings) as engine:
-            old = await directory.find_listed_key(engine, key_id)
+            old = await stored.find_listed_key(engine, key_id)
             lasts_until = expires_at or _as_long_as(old, at)
             key = await issue_successor(engine, settings, old, at, lasts_until, ends_at)
             old_ends_at = min(old.expires_at or ends_at, ends_at)
@@ -133,7 +135,7 @@ def rotate_key(
 async def issue_successor(
     engine: Engine,
     settings: Settings,
-    old: directory.ListedKey,
+    old: stored.ListedKey,
     at: datetime,
     expires_at: str | None,
     ends_at: str,
@@ -144,7 +146,7 @@ async def issue_successor(
         BadUserInput: the old key is revoked or expired.
     """
     key_id, key = generate()
-    await directory.rotate_key(
+    await stored.rotate_key(
         engine,
         old.id,
         successor_id=key_id,
@@ -156,7 +158,7 @@ async def issue_successor(
     return key
 
 
-def _as_long_as(old: directory.ListedKey, at: datetime) -> str | None:
+def _as_long_as(old: stored.ListedKey, at: datetime) -> str | None:
     """When a successor expires that lasts as long as the old key was made for."""
     if old.expires_at is None:
         return None
@@ -175,16 +177,16 @@ def list_keys(
     Id, organization, name, scopes, number of domains, and when each was created, last used, expires and was revoked.
     """
 
-    async def work() -> list[directory.ListedKey]:
+    async def work() -> list[stored.ListedKey]:
         async with open_database(read_settings(database_url)) as engine:
-            owner = None if organization is None else await directory.find_organization(engine, organization)
-            return await directory.list_keys(engine, owner)
+            owner = None if organization is None else await find_organization(engine, organization)
+            return await stored.list_keys(engine, owner)
 
     columns = ("id", "organization", "name", "scopes", "domains", "created", "last used", "expires", "revoked")
     show(columns, (_listed(key) for key in wait_for(work())))
 
 
-def _listed(key: directory.ListedKey) -> tuple[object, ...]:
+def _listed(key: stored.ListedKey) -> tuple[object, ...]:
     seen = "all" if key.domains is None else key.domains
     instants = (key.created_at, key.last_used_at, key.expires_at, key.revoked_at)
     return (key.id, key.organization, key.name, key.scopes, seen, *instants)
@@ -196,6 +198,6 @@ def revoke_key(key_id: KeyArgument, database_url: DatabaseOption = None) -> None
 
     async def work() -> None:
         async with open_database(read_settings(database_url)) as engine:
-            await directory.revoke_key(engine, key_id, now())
+            await stored.revoke_key(engine, key_id, now())
 
     wait_for(work())

@@ -8,7 +8,7 @@ from gateway.commands.database import DatabaseOption, open_database, read_settin
 from gateway.commands.examples import examples
 from gateway.commands.interruption import wait_for
 from gateway.commands.tables import show
-from gateway.storage import directory
+from gateway.storage import organizations as stored
 from schema.records import Organization
 
 OrganizationOption = Annotated[
@@ -24,7 +24,7 @@ def add_organization(name: str, database_url: DatabaseOption = None) -> None:
 
     async def work() -> Organization:
         async with open_database(read_settings(database_url)) as engine:
-            return await directory.add_organization(engine, name)
+            return await stored.add_organization(engine, name)
 
     typer.echo(wait_for(work()).id)
 
@@ -35,6 +35,6 @@ def list_organizations(database_url: DatabaseOption = None) -> None:
 
     async def work() -> list[Organization]:
         async with open_database(read_settings(database_url)) as engine:
-            return await directory.list_organizations(engine)
+            return await stored.list_organizations(engine)
 
     show(("id", "name"), ((one.id, one.name) for one in wait_for(work())))

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from gateway.importing.ids import domain_id
 from gateway.importing.records import BadLine, ImportedLeak, quote
-from gateway.storage.directory import checked_name
+from gateway.storage.names import checked_name
 from schema.errors import BadUserInput
 from schema.records import Domain, Organization
 

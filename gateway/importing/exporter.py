@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 import orjson
 
-from gateway.storage.directory import find_domain, list_domains
+from gateway.storage.domains import find_domain, list_domains
 from gateway.storage.engine import Engine, Rows
 from gateway.storage.exports import FIRST_ID, export_statements
 from schema.records import CONNECTED, RECORDS, Domain, Endpoint, Kind, Leak, Organization, Resource, User

@@ -31,7 +31,7 @@ from gateway.commands.database import open_database  # noqa: E402
 from gateway.commands.demonstration import prepare  # noqa: E402
 from gateway.commands.keys import issue_key  # noqa: E402
 from gateway.settings import Settings  # noqa: E402
-from gateway.storage.directory import list_organizations  # noqa: E402
+from gateway.storage.organizations import list_organizations  # noqa: E402
 from schema.scope import KeyScope  # noqa: E402
 from tests.benchmarks.serving import SECRET, free_port, leak_ids, wait_for  # noqa: E402
 from tests.benchmarks.workloads import WORKLOADS, Workload  # noqa: E402

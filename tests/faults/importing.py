@@ -13,7 +13,7 @@ from time import sleep
 from gateway.importing.files import open_lines
 from gateway.importing.importer import import_leaks
 from gateway.storage.database import open_engine
-from gateway.storage.directory import find_organization
+from gateway.storage.organizations import find_organization
 
 BATCH_SIZE = 25
 SECRET = b"plainly-fake-fingerprint-secret"

@@ -10,8 +10,8 @@ import pytest
 from gateway.auth import Authenticator
 from gateway.storage.budgets import spend
 from gateway.storage.database import open_engine
-from gateway.storage.directory import find_listed_key, revoke_key
 from gateway.storage.engine import Engine, fetch
+from gateway.storage.keys import find_listed_key, revoke_key
 from gateway.storage.statements import Command
 from gateway.throttle import Throttle
 from gateway.uses import Uses

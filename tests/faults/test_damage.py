@@ -16,9 +16,9 @@ from gateway.storage.backup import back_up
 from gateway.storage.budgets import spend
 from gateway.storage.checks import find_troubles
 from gateway.storage.database import open_engine
-from gateway.storage.directory import add_organization, list_organizations
 from gateway.storage.engine import Damaged, DatabaseError, fetch
 from gateway.storage.migrations import is_at_head
+from gateway.storage.organizations import add_organization, list_organizations
 from gateway.storage.statements import Command
 from tests.conftest import fresh_database
 from tests.faults.conftest import path_of

@@ -13,7 +13,9 @@ from gateway.app import create_app
 from gateway.auth import KEPT_SECONDS, Authenticator
 from gateway.keys import generate, hash_key
 from gateway.storage.database import open_engine
-from gateway.storage.directory import add_key, archive_domain, find_organization, revoke_key
+from gateway.storage.domains import archive_domain
+from gateway.storage.keys import add_key, revoke_key
+from gateway.storage.organizations import find_organization
 from gateway.throttle import Throttle
 from gateway.uses import Uses
 from schema.errors import RateLimited, Unauthenticated

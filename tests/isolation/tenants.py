@@ -18,16 +18,11 @@ from gateway.importing.importer import import_leaks
 from gateway.keys import generate, hash_key
 from gateway.settings import Settings
 from gateway.storage.database import open_engine
-from gateway.storage.directory import (
-    add_domain,
-    add_key,
-    add_organization,
-    archive_domain,
-    restore_domain,
-    revoke_key,
-)
+from gateway.storage.domains import add_domain, archive_domain, restore_domain
 from gateway.storage.engine import Engine
 from gateway.storage.imports import Changes, import_statements
+from gateway.storage.keys import add_key, revoke_key
+from gateway.storage.organizations import add_organization
 from schema.budget import ALWAYS_WHOLE
 from schema.records import Domain, Kind, Organization
 from schema.scope import KeyScope

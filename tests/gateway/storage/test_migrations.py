@@ -14,9 +14,10 @@ from sqlalchemy import Connection, make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from gateway.storage.database import open_engine
-from gateway.storage.directory import add_key, add_organization, list_keys
 from gateway.storage.engine import DatabaseError, Engine
+from gateway.storage.keys import add_key, list_keys
 from gateway.storage.migrations import is_at_head, migrate
+from gateway.storage.organizations import add_organization
 from gateway.storage.tables import metadata
 from tests.records import LONG_AGO, UNKNOWN_ID
 

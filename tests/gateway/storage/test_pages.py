@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from gateway.keys import parse
+from gateway.storage.callers import find_key
 from gateway.storage.database import open_engine
-from gateway.storage.directory import find_key
 from gateway.storage.reads import SQLStore
 from schema.pages import Key, Order, PageRequest
 from schema.records import Kind, LeakStatus

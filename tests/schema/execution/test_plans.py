@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from gateway.keys import parse
-from gateway.storage.directory import find_key
+from gateway.storage.callers import find_key
 from gateway.storage.reads import SQLStore
 from schema.batches import Request
 from schema.build import build_schema
