@@ -31,15 +31,15 @@ def log_access(scope: Scope, status: int, seconds: float) -> None:
         logger.handle(_Ended(_line(scope, status, seconds * 1000)))
 
 
+_BLANK = vars(logging.LogRecord(logger.name, logging.INFO, "", 0, "", None, None))
+
+
 class _Ended(logging.LogRecord):
-    """A record that is made for less than half: it tells nothing of the place in the code that it comes from."""
+    """A record for half of what one costs: it tells nothing of the place in the code that it comes from."""
 
     def __init__(self, line: str) -> None:
-        self.name, self.levelno, self.levelname = logger.name, logging.INFO, "INFO"
-        self.msg, self.args = line, None
-        self.created = time()
-        self.msecs = self.created % 1 * 1000
-        self.exc_info = self.exc_text = self.stack_info = None
+        created = time()
+        self.__dict__ = {**_BLANK, "msg": line, "created": created, "msecs": created % 1 * 1000}
 
 
 def _line(scope: Scope, status: int, milliseconds: float) -> str:

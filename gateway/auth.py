@@ -146,9 +146,9 @@ def presented_key(fields: Fields) -> str:
     key, authorization = fields.get(b"x-api-key"), fields.get(b"authorization")
     presented = set()
     if key is not None:
-        presented.add(key.decode("latin-1").strip())
+        presented.update([one.strip() for one in key.decode("latin-1").split(",")])
     if authorization is not None:
-        presented.add(_without_scheme(authorization.decode("latin-1")))
+        presented.update([_without_scheme(one) for one in authorization.decode("latin-1").split(",")])
     if len(presented) != 1:
         raise Refused("two keys that differ" if presented else "no key")
     return presented.pop()
