@@ -11,8 +11,10 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import ASGIApp
 
 from gateway.admission import ABREAST, Admission
 from gateway.auth import Authenticator
@@ -45,6 +47,16 @@ _SECONDS_TO_CANCEL = 1.0
 """How long the gateway has to end a statement itself, before the database does."""
 
 logger = logging.getLogger(__name__)
+
+
+class Gateway(Starlette):
+    """An application whose doors answer whatever fails themselves, without a handler of Starlette's around them."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """All but the outermost."""
+        outermost = super().build_middleware_stack()
+        assert isinstance(outermost, ServerErrorMiddleware)  # noqa: S101 - so Starlette documents it
+        return outermost.app
 
 
 def create_app(
@@ -96,7 +108,7 @@ def create_app(
             raise Unavailable("The database is damaged. Run: python -m gateway check")
         return await promptly(is_at_head(engine))
 
-    app = Starlette(
+    app = Gateway(
         routes=[
             *rest_routes(rest),
             *graphql_routes(graphql, page),

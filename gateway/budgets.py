@@ -47,11 +47,15 @@ class Bucket:
         level: How full it was when it was last looked at; what runs just now counts in full.
         running: What was taken for operations that still run.
         untold: What this process spent and has not told the database.
+        worth_telling: As much of it as the other processes should know.
         is_telling: Whether it is being told.
         tell_after: When it may be told again.
     """
 
-    __slots__ = ("_at", "_clock", "is_telling", "level", "limit", "points_a_second", "running", "tell_after", "untold")
+    __slots__ = (
+        "_at", "_clock", "is_telling", "level", "limit", "points_a_second", "running", "tell_after", "untold",
+        "worth_telling",
+    )  # fmt: skip
 
     def __init__(self, limit: int, clock: Clock = monotonic) -> None:
         self.limit = limit
@@ -61,20 +65,22 @@ class Bucket:
         self._at = clock()
         self.running = 0
         self.untold = 0
+        self.worth_telling = limit * TOLD_SHARE
         self.is_telling = False
         self.tell_after = 0.0
 
     @property
     def is_worth_telling(self) -> bool:
         """Whether what is untold is so much that the other processes should know."""
-        return self.untold >= self.limit * TOLD_SHARE and not self.is_telling and self._clock() >= self.tell_after
+        return self.untold >= self.worth_telling and not self.is_telling and self._clock() >= self.tell_after
 
     def drain(self) -> float:
         """How full it is now."""
         now = self._clock()
         level = self.level - (now - self._at) * self.points_a_second
-        self.level, self._at = (level if level > 0 else 0.0), now
-        return self.level
+        self.level = level = level if level > 0 else 0.0
+        self._at = now
+        return level
 
     def take(self, points: int) -> None:
         """Pour points in.
@@ -95,7 +101,8 @@ class Bucket:
 
     def settle(self, taken: int, used: int) -> None:
         """Give back what was taken and not used."""
-        self.level = max(0.0, self.level - (taken - used))
+        level = self.level - taken + used
+        self.level = level if level > 0 else 0.0
         self.running -= taken
         self.untold += used
 
@@ -164,6 +171,9 @@ class Budgets:
             self._note(None)
         finally:
             bucket.is_telling = False
+        if bucket.is_worth_telling:
+            # So much was spent meanwhile.
+            self.tell(key_id, bucket)
 
     def _note(self, error: Exception | None) -> None:
         """Say once that budgets are not shared, and once that they are again."""
@@ -181,20 +191,21 @@ class Budgets:
 class Spending:
     """What one request takes from its key's bucket, and spends at its end."""
 
-    __slots__ = ("_bucket", "_budgets", "_key_id", "_policy", "_used", "cost")
+    __slots__ = ("_bucket", "_budgets", "_key_id", "_policy", "_taken", "_used", "cost")
 
     def __init__(self, budgets: Budgets, key_id: str, bucket: Bucket, policy: bytes) -> None:
         self._budgets = budgets
         self._key_id = key_id
         self._bucket = bucket
         self._policy = policy
+        self._taken = 0
         self._used: int | None = None
         self.cost: Cost | None = None
 
     def close(self) -> None:
         """End the request: what failed may have worked long for it, and is not given back."""
-        if self.cost is not None and self._used is None:
-            self._settle(self.cost.points)
+        if self._used is None and self.cost is not None:
+            self._settle(self._taken)
 
     def take(self, cost: Cost) -> None:
         """Take the most that an operation can cost.
@@ -202,21 +213,23 @@ class Spending:
         Raises:
             RateLimited: there is not so much left.
         """
-        self._bucket.take(cost.points)
-        self.cost = cost
+        points = cost.points
+        self._bucket.take(points)
+        self.cost, self._taken = cost, points
 
     def settle(self, answer: bytes | memoryview) -> None:
         """Give back what was not used: whatever objects the answer could have held, and does not hold."""
         if self.cost is not None:
-            objects = max(0, count_objects(bytes(answer)) - _ENVELOPE)
-            self._settle(min(self.cost.points, self.cost.work + objects))
+            objects = count_objects(bytes(answer)) - _ENVELOPE
+            used = self.cost.work + objects if objects > 0 else self.cost.work
+            self._settle(min(self._taken, used))
 
     def _settle(self, used: int) -> None:
-        assert self.cost is not None  # noqa: S101 - there is nothing to settle before
         self._used = used
-        self._bucket.settle(self.cost.points, used)
-        if self._bucket.is_worth_telling:
-            self._budgets.tell(self._key_id, self._bucket)
+        bucket = self._bucket
+        bucket.settle(self._taken, used)
+        if bucket.is_worth_telling:
+            self._budgets.tell(self._key_id, bucket)
 
     @property
     def rate_limit(self) -> RateLimit:
@@ -225,23 +238,24 @@ class Spending:
         reset_at = datetime.now(UTC) + timedelta(seconds=level / self._bucket.points_a_second)
         return RateLimit(
             limit=self._bucket.limit,
-            cost=self.cost.points if self.cost else 0,
+            cost=self._taken,
             remaining=self._remaining(level),
             reset_at=reset_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         )
 
     def headers(self) -> Headers:
         """What is told of the budget (draft-ietf-httpapi-ratelimit-headers-10), and of the cost."""
-        level = self._bucket.drain()
-        seconds = ceil(level / self._bucket.points_a_second)
-        left = f'"default";r={self._remaining(level)};t={seconds}'
-        headers = [(b"ratelimit-policy", self._policy), (b"ratelimit", left.encode())]
-        if self._used is not None and self.cost is not None:
-            headers.append((b"x-leaks-cost", f"{self.cost.points};used={self._used}".encode()))
+        bucket = self._bucket
+        level = bucket.drain()
+        left = b'"default";r=%d;t=%d' % (self._remaining(level), ceil(level / bucket.points_a_second))
+        headers = [(b"ratelimit-policy", self._policy), (b"ratelimit", left)]
+        if self._used is not None:
+            headers.append((b"x-leaks-cost", b"%d;used=%d" % (self._taken, self._used)))
         return headers
 
     def _remaining(self, level: float) -> int:
-        return max(0, int(self._bucket.limit - level))
+        left = int(self._bucket.limit - level)
+        return max(0, left)
 
 
 def count_objects(text: bytes) -> int:

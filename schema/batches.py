@@ -5,7 +5,7 @@ value for each parent. Strawberry's interpreter gathers the parents with a DataL
 """
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
@@ -74,13 +74,13 @@ class Request:
     branches: dict[str | int, Branch] = field(default_factory=dict)
     loaders: Loaders = field(default_factory=Loaders)
 
-    async def run(self, program: Program[T]) -> T:
+    def run(self, program: Program[T]) -> Awaitable[T]:
         """Run a program of reads.
 
         Raises:
             Unavailable: the store does not answer just now.
         """
-        return await self.store.run(program, self.levels)
+        return self.store.run(program, self.levels)
 
     def branch(self, root_key: str | int) -> Branch:
         """The branch of a root field, by its response name."""

@@ -7,7 +7,7 @@ A read that selects nothing is answered with records. One that selects columns i
 one that selects a JSON object with the text of it, written by the store.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Awaitable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
@@ -174,7 +174,7 @@ Level: TypeAlias = Sequence[Step]
 class Store(Protocol):
     """Answers batch reads, each within a scope."""
 
-    async def run(self, program: Program[T], levels: list[Level] | None = None) -> T:
+    def run(self, program: Program[T], levels: list[Level] | None = None) -> Awaitable[T]:
         """Run a program of reads.
 
         Args:

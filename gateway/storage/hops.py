@@ -74,7 +74,7 @@ class Readers:
         self._looking: asyncio.TimerHandle | None = None
         self._draining: set[asyncio.Task[None]] = set()
 
-    async def run(self, program: Program[T]) -> T:
+    def run(self, program: Program[T]) -> "asyncio.Future[T]":
         """What a program comes to."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
@@ -83,7 +83,7 @@ class Readers:
             self._drain_in(self._idle.pop())
         elif self._looking is None and self._idle:
             self._looking = loop.call_later(_PATIENCE_SECONDS, self._help)
-        return await future
+        return future
 
     def _help(self) -> None:
         """Let one more thread do what has waited for so long."""

@@ -4,7 +4,7 @@ A read's shape (its kinds, order, direction, the parts of its filter, what it se
 places and the scope are values. So a shape is compiled once.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import count
 from typing import Any, TypeVar, assert_never
 
@@ -51,10 +51,10 @@ class SQLStore:
         self._engine = engine
         self._statements = Statements(engine.dialect)
 
-    async def run(self, program: Program[T], levels: list[Level] | None = None) -> T:
+    def run(self, program: Program[T], levels: list[Level] | None = None) -> Awaitable[T]:
         """Run a program of reads next to the data."""
         statements = self._in_statements(program)
-        return await self._engine.run(statements if levels is None else measured(statements, levels))
+        return self._engine.run(statements if levels is None else measured(statements, levels))
 
     def _in_statements(self, program: Program[T]) -> engine.Program[T]:
         """The same program in terms of statements and rows."""
@@ -144,6 +144,8 @@ def answer(read: Read, rows: Rows) -> Answer:
     match read:
         case Lookup():
             make = _maker(read.kind, read.select)
+            if len(read.ids) == 1:
+                return [make(row[1:]) for row in rows] or [None]
             found = {row[0]: make(row[1:]) for row in rows}
             return [found.get(id_) for id_ in read.ids]
         case Counts():

@@ -116,8 +116,10 @@ def check_cost(cost: Cost, limits: Limits) -> None:
     Raises:
         OperationTooCostly: it can; the message says how much and how much would be taken.
     """
-    _check("nodes", cost.nodes, limits.nodes)
-    _check("points", cost.points, limits.points)
+    points = cost.objects + cost.work
+    if cost.nodes > limits.nodes or points > limits.points:
+        _check("nodes", cost.nodes, limits.nodes)
+        _check("points", points, limits.points)
 
 
 _WORDS = {

@@ -130,16 +130,22 @@ async def backends(url: str) -> list[int]:
     return [row["pid"] for row in found]
 
 
-@contextmanager
-def stuck(engine: Engine) -> Iterator[None]:
+@asynccontextmanager
+async def stuck(engine: Engine) -> AsyncIterator[None]:
     """Let every thread that reads a SQLite file hang for a while."""
     released = threading.Event()
+    hanging = [threading.Event() for _ in range(2)]
 
-    def hang() -> Program[None]:
+    def hang(is_hanging: threading.Event) -> Program[None]:
+        is_hanging.set()
         released.wait()
         yield ()
 
-    tasks = [asyncio.create_task(engine.run(hang())) for _ in range(4)]
+    tasks = []
+    for each in hanging:
+        # What comes together goes into one thread together.
+        tasks.append(asyncio.create_task(engine.run(hang(each))))
+        await asyncio.to_thread(each.wait, 10)
     try:
         yield
     finally:
@@ -152,8 +158,7 @@ def stuck(engine: Engine) -> Iterator[None]:
 async def hanging(engine: Engine, world: World) -> AsyncIterator[None]:
     """Let a database hang for a while, of either engine."""
     if world.url.startswith("sqlite"):
-        with stuck(engine):
-            await asyncio.sleep(0.1)
+        async with stuck(engine):
             yield
     else:
         with halted(await backends(world.url)):
