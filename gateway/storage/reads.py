@@ -24,8 +24,10 @@ from gateway.storage.conditions import (
 )
 from gateway.storage.engine import Engine, Rows
 from gateway.storage.explaining import measured
+from gateway.storage.finding import ids_of_page
 from gateway.storage.json_text import JsonText, json_values, list_values, shape_of
-from gateway.storage.pages import PageShape, count_of, ids_of_page, rows_of_page
+from gateway.storage.pages import count_of, rows_of_page
+from gateway.storage.shapes import PageShape
 from gateway.storage.statements import SQLITE, Command, Statement, each, is_in
 from gateway.storage.tables import leaks, nodes
 from gateway.storage.types import Id
@@ -84,7 +86,9 @@ class Statements:
         match read:
             case Lookup():
                 shape, selected = self._describe(read.select)
-                statement = self._statement((read.kind, shape), _lookup, read)
+                statement = self._statement(
+                    (read.kind, shape, is_narrow), lambda read, dialect: _lookup(read, dialect, is_narrow), read
+                )
                 return statement.bind(scope, **(values | selected | {"ids": read.ids}))
             case Counts():
                 statement = self._statement((read.kind, read.via, parts(read.filter)), _counts, read)
@@ -92,13 +96,17 @@ class Statements:
             case Pages():
                 shape, selected = self._describe(read.select)
                 page = PageShape.of(read, is_narrow=is_narrow)
-                statement = self._statement((page, shape), lambda read, dialect: _pages(read, page, dialect), read)
+                statement = self._statement(
+                    (page, shape, is_narrow), lambda read, dialect: _pages(read, page, dialect, is_narrow), read
+                )
                 return statement.bind(scope, **(values | selected | _page_values(read)))
             case Written():
                 shape, selected = self._describe(read.list.parts)
                 page = PageShape.of(read.list.pages, is_narrow=is_narrow)
                 statement = self._statement(
-                    (page, shape, Written), lambda read, dialect: _written(read, page, dialect), read
+                    (page, shape, is_narrow, Written),
+                    lambda read, dialect: _written(read, page, dialect, is_narrow),
+                    read,
                 )
                 return statement.bind(scope, **(values | selected | list_values(read.list.pages)))
         assert_never(read)
@@ -163,10 +171,12 @@ def _page_values(read: Pages) -> dict[str, Any]:
 # -------------------------------------------------------------- statements
 
 
-def _lookup(read: Lookup, dialect: Dialect) -> Select[Any]:
+def _lookup(read: Lookup, dialect: Dialect, is_narrow: bool) -> Select[Any]:
     row = leaks if read.kind is Kind.LEAK else nodes[read.kind]
-    visible = in_scope(row, dialect) if read.kind is Kind.LEAK else visible_node(row, read.kind, dialect)
-    return _selected(read, row, row.c.id, dialect).where(visible, is_in(dialect, row.c.id, "ids"))
+    visible = (
+        in_scope(row, dialect) if read.kind is Kind.LEAK else visible_node(row, read.kind, dialect, by_domain=is_narrow)
+    )
+    return _selected(read, row, row.c.id, dialect, is_narrow).where(visible, is_in(dialect, row.c.id, "ids"))
 
 
 def _counts(read: Counts, dialect: Dialect) -> Select[Any]:
@@ -176,20 +186,20 @@ def _counts(read: Counts, dialect: Dialect) -> Select[Any]:
     return select(position, count_of(read, parent, dialect).scalar_subquery()).select_from(parents)
 
 
-def _written(read: Written, page: PageShape, dialect: Dialect) -> Select[Any]:
-    return select(JsonText(dialect).written(read.list, page))
+def _written(read: Written, page: PageShape, dialect: Dialect, is_narrow: bool) -> Select[Any]:
+    return select(JsonText(dialect, is_narrow=is_narrow).written(read.list, page))
 
 
-def _pages(read: Pages, shape: PageShape, dialect: Dialect) -> Select[Any]:
+def _pages(read: Pages, shape: PageShape, dialect: Dialect, is_narrow: bool) -> Select[Any]:
     if read.via is None:
         rows = rows_of_page(shape, None, dialect).subquery("page")
-        return _in_order(_selected(read, rows, literal_column("0"), dialect), shape, rows)
+        return _in_order(_selected(read, rows, literal_column("0"), dialect, is_narrow), shape, rows)
     if read.kind is not Kind.LEAK:
-        return _nodes_of_leaks(read, shape, dialect)
-    return _leaks_of_parents(read, shape, dialect)
+        return _nodes_of_leaks(read, shape, dialect, is_narrow)
+    return _leaks_of_parents(read, shape, dialect, is_narrow)
 
 
-def _leaks_of_parents(read: Pages, shape: PageShape, dialect: Dialect) -> Select[Any]:
+def _leaks_of_parents(read: Pages, shape: PageShape, dialect: Dialect, is_narrow: bool) -> Select[Any]:
     """For each parent the ids of its page, from one index; then the leaks by id."""
     parents, position, parent = _parents(read.via, dialect)
     ids = ids_of_page(shape, parent, dialect)
@@ -200,10 +210,10 @@ def _leaks_of_parents(read: Pages, shape: PageShape, dialect: Dialect) -> Select
         lateral = ids.lateral("page")
         is_shown = of_organization(shown) & (shown.c.id == lateral.c[0])
         page = parents.join(lateral, literal_column("true")).join(shown, is_shown)
-    return _in_order(_selected(read, shown, position, dialect).select_from(page), shape, shown, position)
+    return _in_order(_selected(read, shown, position, dialect, is_narrow).select_from(page), shape, shown, position)
 
 
-def _nodes_of_leaks(read: Pages, shape: PageShape, dialect: Dialect) -> Select[Any]:
+def _nodes_of_leaks(read: Pages, shape: PageShape, dialect: Dialect, is_narrow: bool) -> Select[Any]:
     """The nodes of each leak, numbered in order, up to the limit."""
     parents, position, parent = _parents(read.via, dialect)
     unlimited = shape.without_limit()
@@ -211,10 +221,10 @@ def _nodes_of_leaks(read: Pages, shape: PageShape, dialect: Dialect) -> Select[A
     node = rows.subquery("node")
     order = ordering(shape.page, shape.order, node.c[shape.order.column], node.c.id)
     if shape.page.limit is None:
-        return _in_order(_selected(read, node, node.c.position, dialect), shape, node, node.c.position)
+        return _in_order(_selected(read, node, node.c.position, dialect, is_narrow), shape, node, node.c.position)
     place = func.row_number().over(partition_by=node.c.position, order_by=order).label("place")
     page = select(*node.c, place).subquery("page")
-    found = _selected(read, page, page.c.position, dialect).where(
+    found = _selected(read, page, page.c.position, dialect, is_narrow).where(
         page.c.place <= bindparam("limit", type_=BigInteger())
     )
     return found.order_by(page.c.position, page.c.place)
@@ -227,10 +237,12 @@ def _parents(via: Kind | None, dialect: Dialect) -> tuple[FromClause, ColumnElem
     return parents, position.label("position"), parents.c.value
 
 
-def _selected(read: Lookup | Pages, row: FromClause, first: ColumnElement[Any], dialect: Dialect) -> Select[Any]:
+def _selected(
+    read: Lookup | Pages, row: FromClause, first: ColumnElement[Any], dialect: Dialect, is_narrow: bool
+) -> Select[Any]:
     """What a read selects of a row, behind the row's id or its parent's position."""
     wanted = read.select if read.select is not None else tuple(Column(name) for name in columns(read.kind))
-    text = JsonText(dialect)
+    text = JsonText(dialect, is_narrow=is_narrow)
     return select(first, *(text.selected(one, row) for one in wanted))
 
 

@@ -1,15 +1,17 @@
 """A statement of SQLAlchemy Core, compiled once for one engine and bound as often as it runs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from sqlalchemy import ARRAY, BindParameter, ColumnElement, bindparam, func
+from sqlalchemy import ARRAY, BindParameter, ColumnElement, FromClause, Join, and_, bindparam, case, func, true
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.engine.interfaces import Dialect
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.base import Executable
+from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import UnaryExpression
 from sqlalchemy.sql.operators import custom_op
 from sqlalchemy.sql.selectable import TableValuedAlias
@@ -87,3 +89,50 @@ def unindexed(column: ColumnElement[Any], dialect: Dialect) -> ColumnElement[Any
     if dialect is SQLITE:
         return UnaryExpression(column, operator=custom_op("+"), type_=column.type)
     return column
+
+
+def equals(
+    column: ColumnElement[Any], value: ColumnElement[Any], dialect: Dialect, where: ColumnElement[bool] | None
+) -> ColumnElement[bool]:
+    """Whether a column holds a value, and a condition holds that is about no row in particular.
+
+    Where it does not hold no row is looked at: in SQLite it is a part of what the index is asked for, since a condition
+    of its own would be tried row by row.
+    """
+    if where is None:
+        return column == value
+    return column == case((where, value)) if dialect is SQLITE else where & (column == value)
+
+
+def for_each(rows: FromClause, values: Mapping[str, ColumnElement[Any]]) -> FromClause:
+    """Rows, looked for by each value of the first column's JSON list, with each of the second's, and so on: in SQLite.
+
+    Of several lists it would by itself ask an index for the first at the most, or for none.
+    """
+    looked_for: FromClause | None = None
+    conditions: list[ColumnElement[bool]] = []
+    for column, listed in values.items():
+        one = func.json_each(listed).table_valued("value", name=f"each_{column}")
+        looked_for = one if looked_for is None else ForEach(looked_for, one, true())
+        conditions.append(rows.c[column] == one.c.value)
+    return rows if looked_for is None else ForEach(looked_for, rows, and_(*conditions))
+
+
+class ForEach(Join):
+    """A join whose right side is looked through once for each row of its left side.
+
+    In SQLite it is the order of the loops, too (https://www.sqlite.org/optoverview.html, 8.1.4: CROSS JOIN).
+    """
+
+    inherit_cache = True
+
+    onclause: ColumnElement[bool]
+
+    def __init__(self, left: FromClause, right: FromClause, onclause: ColumnElement[bool]) -> None:
+        super().__init__(left, right, onclause)
+
+
+@compiles(ForEach, "sqlite")
+def _nest(join: ForEach, compiler: SQLCompiler, *, asfrom: bool = False, **options: Any) -> str:  # noqa: ARG001
+    left, right = (compiler.process(side, asfrom=True, **options) for side in (join.left, join.right))
+    return f"{left} CROSS JOIN {right} ON {compiler.process(join.onclause, **options)}"
