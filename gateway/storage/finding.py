@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     FromClause,
     Select,
@@ -29,9 +30,10 @@ from gateway.storage.conditions import EVERY_VALUE, Condition, is_listed, leaks_
 from gateway.storage.shapes import PageShape, Source, bounded
 from gateway.storage.statements import SQLITE, for_each
 from gateway.storage.tables import leaks
-from gateway.storage.ways import FEW, LISTS, NAMED, Way, in_order
+from gateway.storage.ways import LISTS, NAMED, Way, in_order
 
 _ONE: Final[ColumnElement[int]] = literal_column("1")
+_FEW: Final[ColumnElement[int]] = bindparam("few", type_=BigInteger())
 _NONE: Final[ColumnElement[int]] = literal_column("0")
 
 
@@ -162,7 +164,7 @@ class _Finding:
     def _named(self, way: Way, where: Condition | None = None) -> Select[Any]:
         """The leaks of what a part of the filter names, as far as they are few."""
         (part,) = way.parts
-        found = leaks_of(part, self.at + part, self.dialect, where).limit(literal_column(str(FEW)))
+        found = leaks_of(part, self.at + part, self.dialect, where).limit(_FEW)
         return found if where is None else beside(found, self.parent)
 
     def _is_of(self, source: Source, where: Condition | None = None) -> Condition:
@@ -174,8 +176,8 @@ class _Finding:
 
 
 def _is_below_few(found: Select[Any]) -> Condition:
-    counted = found.limit(literal_column(str(FEW))).subquery("counted")
-    return select(func.count()).select_from(counted).scalar_subquery() < literal_column(str(FEW))
+    counted = found.limit(_FEW).subquery("counted")
+    return select(func.count()).select_from(counted).scalar_subquery() < _FEW
 
 
 def _only_ids(found: Select[Any]) -> Select[Any]:

@@ -31,6 +31,7 @@ from gateway.storage.shapes import PageShape
 from gateway.storage.statements import SQLITE, Command, Statement, each, is_in
 from gateway.storage.tables import leaks, nodes
 from gateway.storage.types import Id
+from gateway.storage.ways import FEW
 from schema.kept import Kept
 from schema.pages import cut
 from schema.records import RECORDS, Kind, columns
@@ -46,11 +47,16 @@ _MOST_DOMAINS_OF_A_NARROW_SCOPE = 8
 
 
 class SQLStore:
-    """The port to the store, over either engine."""
+    """The port to the store, over either engine.
 
-    def __init__(self, engine: Engine) -> None:
+    Args:
+        engine: The engine.
+        few: The most leaks that are gathered for a page, where it may be found otherwise.
+    """
+
+    def __init__(self, engine: Engine, few: int = FEW) -> None:
         self._engine = engine
-        self._statements = Statements(engine.dialect)
+        self._statements = Statements(engine.dialect, few)
 
     async def run(self, program: Program[T], levels: list[Level] | None = None) -> T:
         """Run a program of reads next to the data."""
@@ -72,8 +78,9 @@ class SQLStore:
 class Statements:
     """The statements of reads, for one engine; those used last are kept."""
 
-    def __init__(self, dialect: Dialect) -> None:
+    def __init__(self, dialect: Dialect, few: int = FEW) -> None:
         self._dialect = dialect
+        self._few = few
         self._kept: Kept[Any, Statement] = Kept(_STATEMENTS_KEPT)
         self._described: Kept[int, tuple[Any, int, dict[str, Any]]] = Kept(_SELECTIONS_KEPT)
         self._shapes: Kept[Any, int] = Kept(_STATEMENTS_KEPT)
@@ -81,7 +88,7 @@ class Statements:
 
     def command(self, scope: Scope, read: Read) -> Command:
         """The statement of a read, with its values."""
-        values = scope_values(scope)
+        values = scope_values(scope) | {"few": self._few}
         is_narrow = len(scope.domains) <= _MOST_DOMAINS_OF_A_NARROW_SCOPE
         match read:
             case Lookup():
