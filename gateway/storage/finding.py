@@ -1,6 +1,6 @@
 """The ids of a page of leaks, found in the list's order or by what leaves few.
 
-Each way is a query of its own, and looks at nothing unless its turn has come.
+Each way is a query of its own, and looks at nothing unless its turn has come. PostgreSQL chooses by its statistics.
 """
 
 from collections.abc import Collection, Iterator
@@ -30,7 +30,7 @@ from gateway.storage.conditions import EVERY_VALUE, Condition, is_listed, leaks_
 from gateway.storage.shapes import PageShape, Source, bounded
 from gateway.storage.statements import SQLITE, for_each
 from gateway.storage.tables import leaks
-from gateway.storage.ways import LISTS, NAMED, Way, in_order
+from gateway.storage.ways import LISTS, Way, in_order
 
 _ONE: Final[ColumnElement[int]] = literal_column("1")
 _FEW: Final[ColumnElement[int]] = bindparam("few", type_=BigInteger())
@@ -55,7 +55,7 @@ class _Finding:
     at: str
 
     def ids(self) -> Select[Any]:
-        ways = self.shape.ways
+        ways = self.shape.ways if self.dialect is SQLITE else ()
         if not ways:
             return _only_ids(self._in_order())
         if ways[0].is_few:
@@ -76,19 +76,10 @@ class _Finding:
     # ------------------------------------------------------------------ the ways
 
     def _in_order(self, where: Condition | None = None) -> Select[Any]:
-        """The page from the index that has the list in its order."""
+        """The page from the index that has the list in its order; PostgreSQL may think of a better one."""
         source, way = self._source(), in_order(self.shape.filter, self.shape.order)
-        if where is not None and self.dialect is not SQLITE:
-            source, where = self._in_fixed_order(source, where), None
-        found = self._listed(source, way, where)
-        return bounded(found, self.shape, found.selected_columns.place.element, source.leak_id, self.at)
-
-    def _in_fixed_order(self, source: Source, where: Condition) -> Source:
-        """The list in its order, before any filter, lest PostgreSQL should look for another way by itself."""
-        listed = select(*source.rows.c).where(source.is_in_scope(self.dialect), self._is_of(source, where))
-        value = source.rows.c[self.shape.order.column]
-        ordered = bounded(listed, self.shape.without_limit(), value, source.leak_id, self.at)
-        return source.over(beside(ordered.offset(_NONE), self.parent).subquery(f"{self.at}listed"))
+        found = self._listed(source, way if self.dialect is SQLITE else Way(self.shape.filter), where)
+        return bounded(found, self.shape, source.rows.c[self.shape.order.column], source.leak_id, self.at)
 
     def _gathered(self, way: Way, where: Condition | None = None) -> Select[Any]:
         """The page of all that an index finds."""
@@ -99,24 +90,23 @@ class _Finding:
         """The rows of the list that the filter holds for, as a way finds them."""
         place = source.rows.c[self.shape.order.column].label("place")
         rows, known = self._by_lists(source, way, where) if way.lists else (source.rows, ())
-        by_domain = "domains" in way.lists and rows is source.rows
         found = select(source.leak_id.label("leak_id"), place).select_from(rows)
         leak = source.rows
         if not source.are_leaks and not all(map(is_listed, self.shape.filter)):
             leak = leaks.alias(f"{self.at}filtered")
             found = found.join(leak, source.is_leak(leak))
-        if way.parts and way.parts[0] in NAMED:
+        if way.is_named:
             found, known, where = found.where(source.leak_id.in_(self._named(way, where))), way.parts, None
+        if way.lists:
+            where = None
         return found.where(
-            source.is_in_scope(self.dialect, by_domain=by_domain),
-            self._is_of(source, where if rows is source.rows else None),
+            source.is_in_scope(self.dialect, where),
+            self._is_of(source, where),
             *self._matches(source, leak, [part for part in self.shape.filter if part not in known], way),
         )
 
     def _by_lists(self, source: Source, way: Way, where: Condition | None) -> tuple[FromClause, Collection[str]]:
         """The rows for each value of each list that their index is asked for, and the parts that this sees to."""
-        if self.dialect is not SQLITE:
-            return source.rows, ()
         values = {LISTS[part]: self._values(part) for part in way.lists}
         if where is not None:
             first = LISTS[way.lists[0]]
@@ -141,13 +131,11 @@ class _Finding:
 
     def _is_few(self, way: Way) -> Condition:
         """Whether a way finds few."""
-        if way.parts and way.parts[0] in NAMED:
+        if way.is_named:
             return _is_below_few(self._named(way).with_only_columns(_ONE))
         source = self._source()
         rows, known = self._by_lists(source, way, None) if way.lists else (source.rows, ())
         found = select(_ONE).select_from(rows)
-        if "domains" in way.lists and rows is source.rows:
-            found = found.where(source.is_in_scope(self.dialect, by_domain=True))
         parts = [part for part in way.parts if part not in known]
         return self._are_few(source, found.where(*self._matches(source, source.rows, parts, way)))
 

@@ -20,7 +20,7 @@ from schema.store import Counts
 
 def rows_of_page(shape: PageShape, parent: ColumnElement[Any] | None, dialect: Dialect, at: str = "") -> Select[Any]:
     """The rows of one parent's page, all columns, in the direction that it is read in."""
-    if shape.by is not None:
+    if shape.by is not None and not (shape.by == "filter" and dialect is not SQLITE):
         return _leaks_by(shape, shape.by, dialect, at)
     if shape.kind is Kind.LEAK:
         return _leaks_of_page(shape, parent, dialect, at)
@@ -73,7 +73,7 @@ def _candidates_by(shape: PageShape, by: str, dialect: Dialect, at: str) -> Sele
 
 
 def _leaks_of_page(shape: PageShape, parent: ColumnElement[Any] | None, dialect: Dialect, at: str) -> Select[Any]:
-    if shape.ways:
+    if shape.ways and dialect is SQLITE:
         return _leaks_by_ways(shape, parent, dialect, at)
     source = Source.of(shape.kind, shape.via, at)
     leak = source.rows if source.are_leaks else leaks.alias(f"{at}leak")
@@ -88,12 +88,7 @@ def _leaks_of_page(shape: PageShape, parent: ColumnElement[Any] | None, dialect:
 def _leaks_by_ways(shape: PageShape, parent: ColumnElement[Any] | None, dialect: Dialect, at: str) -> Select[Any]:
     """The ids of the page, and then its leaks."""
     leak, ids = leaks.alias(f"{at}leak"), ids_of_page(shape, parent, dialect, at)
-    found = select(*leak.c)
-    if dialect is SQLITE:
-        found = found.where(of_organization(leak), leak.c.id.in_(beside(ids, parent)))
-    else:
-        page = ids.lateral(f"{at}ids")
-        found = found.select_from(page.join(leak, of_organization(leak) & (leak.c.id == page.c[0])))
+    found = select(*leak.c).where(of_organization(leak), leak.c.id.in_(beside(ids, parent)))
     return bounded(found, shape, leak.c[shape.order.column], leak.c.id, at)
 
 

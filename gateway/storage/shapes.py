@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, FromClause, Select, bindparam
+from sqlalchemy import BigInteger, ColumnElement, FromClause, Select, bindparam, true
 from sqlalchemy.engine.interfaces import Dialect
 
 from gateway.storage.conditions import Condition, in_scope, of_organization, ordering, parts, within
@@ -85,17 +85,16 @@ class Source:
     def is_of(
         self, parent: ColumnElement[Any] | None, dialect: Dialect, where: Condition | None = None
     ) -> ColumnElement[bool]:
-        """Whether a row belongs to the parent, or to the organization where there is none, and a condition holds."""
-        column = self.rows.c.organization_number if self.parent is None else self.parent
-        return equals(column, bindparam("organization") if parent is None else parent, dialect, where)
+        """Whether a row belongs to the parent, and a condition holds; all rows do where there is neither."""
+        if self.parent is None or parent is None:
+            organization = self.rows.c.organization_number
+            return true() if where is None else equals(organization, bindparam("organization"), dialect, where)
+        return equals(self.parent, parent, dialect, where)
 
-    def is_in_scope(self, dialect: Dialect, *, by_domain: bool = False) -> ColumnElement[bool]:
-        """Whether a row that is the parent's lies in the scope.
-
-        The index of a domain's leaks begins with the domain.
-        """
-        by_organization = not self.are_leaks
-        return in_scope(self.rows, dialect, by_organization=by_organization, by_domain=by_domain)
+    def is_in_scope(self, dialect: Dialect, where: Condition | None = None) -> ColumnElement[bool]:
+        """Whether a row of a parent lies in the scope, next to `is_of`, which says by what leaks are found."""
+        is_found = self.are_leaks and (self.parent is not None or where is not None)
+        return in_scope(self.rows, dialect, by_organization=not is_found)
 
     def is_leak(self, leak: FromClause) -> ColumnElement[bool]:
         """Whether a row is about this leak."""

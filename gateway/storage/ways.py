@@ -39,6 +39,11 @@ class Way:
     lists: tuple[str, ...] = ()
     is_few: bool = False
 
+    @property
+    def is_named(self) -> bool:
+        """Whether it is the index of what leaks are connected to."""
+        return self.parts[:1] in {(part,) for part in NAMED} and len(self.parts) == 1
+
 
 def in_order(wanted: Collection[str], order: Order) -> Way:
     """The index of an order, which finds a range of its own column as well."""

@@ -260,7 +260,7 @@ class Tenants:
         domain = self.domains[number, SHARED_DOMAIN].number
         others = self.domains[other, SHARED_DOMAIN].number
         stray, lost = f"{int(number):08x}-0000-4000-8000-00000000057a", f"canary-stray-{number}"
-        listed = (leak["risk_level"], leak["first_seen"], leak["added_at"], leak["risk_level_name"])
+        listed = (leak["risk_level"], leak["first_seen"], leak["added_at"], "medium")
         changes = Changes(leaks=[
             (at, stray, others, 5, "medium", "new", lost, lost, lost, leak["first_seen"], leak["added_at"], None, 0),
         ])  # fmt: skip
