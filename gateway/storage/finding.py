@@ -100,7 +100,7 @@ class _Finding:
         if way.lists:
             where = None
         return found.where(
-            source.is_in_scope(self.dialect, where),
+            source.is_in_scope(self.dialect, where, by_organization=bool(way.lists)),
             self._is_of(source, where),
             *self._matches(source, leak, [part for part in self.shape.filter if part not in known], way),
         )
@@ -137,6 +137,8 @@ class _Finding:
         rows, known = self._by_lists(source, way, None) if way.lists else (source.rows, ())
         found = select(_ONE).select_from(rows)
         parts = [part for part in way.parts if part not in known]
+        if way.lists or self.parent is None:
+            found = found.where(of_organization(source.rows))
         return self._are_few(source, found.where(*self._matches(source, source.rows, parts, way)))
 
     def _are_few(self, source: Source, found: Select[Any]) -> Condition:

@@ -51,7 +51,8 @@ class PageShape:
         if self.kind is not Kind.LEAK or self.page.limit is None:
             return ()
         is_of_node = self.via not in {None, Kind.DOMAIN}
-        return ways_of(self.filter, self.order, is_narrow=self.is_narrow and is_of_node)
+        is_narrow = self.is_narrow and is_of_node
+        return ways_of(self.filter, self.order, is_of_domain=self.via is Kind.DOMAIN, is_narrow=is_narrow)
 
     def without_limit(self) -> "PageShape":
         """The same, of any length."""
@@ -91,10 +92,12 @@ class Source:
             return true() if where is None else equals(organization, bindparam("organization"), dialect, where)
         return equals(self.parent, parent, dialect, where)
 
-    def is_in_scope(self, dialect: Dialect, where: Condition | None = None) -> ColumnElement[bool]:
+    def is_in_scope(
+        self, dialect: Dialect, where: Condition | None = None, *, by_organization: bool = False
+    ) -> ColumnElement[bool]:
         """Whether a row of a parent lies in the scope, next to `is_of`, which says by what leaks are found."""
         is_found = self.are_leaks and (self.parent is not None or where is not None)
-        return in_scope(self.rows, dialect, by_organization=not is_found)
+        return in_scope(self.rows, dialect, by_organization=by_organization or not is_found)
 
     def is_leak(self, leak: FromClause) -> ColumnElement[bool]:
         """Whether a row is about this leak."""

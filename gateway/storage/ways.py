@@ -50,19 +50,29 @@ def in_order(wanted: Collection[str], order: Order) -> Way:
     return Way(tuple(part for part in RANGES[order.column] if part in wanted))
 
 
-def ways_of(wanted: Collection[str], order: Order, *, is_narrow: bool = False) -> tuple[Way, ...]:
-    """The ways to a page other than in its order, those first that tend to find less."""
+def ways_of(
+    wanted: Collection[str], order: Order, *, is_of_domain: bool = False, is_narrow: bool = False
+) -> tuple[Way, ...]:
+    """The ways to a page other than in its order, those first that tend to find less.
+
+    Args:
+        wanted: The parts of the filter.
+        order: The list's order.
+        is_of_domain: Whether the list is a domain's.
+        is_narrow: Whether the list is to be found by the scope's domains.
+    """
     if "login" in wanted:
         return (Way(("login",), is_few=True),)
-    return tuple(_ways(wanted, order, is_narrow=is_narrow))
+    return tuple(_ways(wanted, order, is_of_domain=is_of_domain, is_narrow=is_narrow))
 
 
-def _ways(wanted: Collection[str], order: Order, *, is_narrow: bool) -> Iterator[Way]:
+def _ways(wanted: Collection[str], order: Order, *, is_of_domain: bool, is_narrow: bool) -> Iterator[Way]:
     yield from (Way((part,)) for part in NAMED if part in wanted)
     asked = [part for part in LISTS if part in wanted or (part == "domains" and is_narrow)]
     if asked:
         lists = tuple(LISTS)
-        yield Way(tuple(part for part in asked if part in wanted), lists[: lists.index(asked[-1]) + 1])
+        last = "risk_level_name" if is_of_domain else asked[-1]
+        yield Way(tuple(part for part in asked if part in wanted), lists[: lists.index(last) + 1])
     for column, ends in RANGES.items():
         parts = tuple(part for part in ends if part in wanted)
         if parts and column != order.column:
