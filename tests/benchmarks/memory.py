@@ -76,8 +76,9 @@ def _send(port: int, worker: psutil.Process, script: Path, text: str, documents:
         said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         (line,) = (line for line in said.splitlines() if line.startswith("SENT"))
         requests, errors = map(int, line.split()[1:])
-        if errors:
-            raise SystemExit(f"{errors} errors")
+        # On a machine that is busy with other things, a few are told to come again.
+        if errors * 1000 > requests:
+            raise SystemExit(f"{errors} errors of {requests}")
         sent += requests
         memory = worker.memory_info()
         print(f"{sent:12,}{sent * 4 // 5:12,}{(memory.rss - memory.shared) / 1e6:8.0f}", flush=True)
