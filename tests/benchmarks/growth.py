@@ -36,7 +36,7 @@ from schema.store import Filter, Lookup, Pages, Read, ask  # noqa: E402
 SEED_LEAKS = 100_000
 DOMAINS = 500
 SUPERNODE = "00000000-0000-4000-8000-00005e9e40de"
-RUNS = 15
+RUNS = 25
 ID_COLUMNS = {"leaks": "id", **dict.fromkeys(("leak_resources", "leak_users", "leak_endpoints"), "leak_id")}
 
 
@@ -48,10 +48,8 @@ def main() -> None:
     options = parser.parse_args()
     sizes = SEED_LEAKS, options.leaks
     databases = [_database(options.folder, leaks) for leaks in sizes]
-    small, large = (asyncio.run(_measure(path)) for path in databases)
     print(f"{'':52}{sizes[0]:>12,}{sizes[1]:>12,}   ratio")
-    for name, milliseconds in small.items():
-        print(f"{name:52}{milliseconds:12.2f}{large[name]:12.2f}   {large[name] / milliseconds:5.2f}")
+    asyncio.run(_compare(*databases))
 
 
 # ---------------------------------------------------------------- databases
@@ -146,7 +144,22 @@ def _add_supernode(connection: sqlite3.Connection) -> None:
 # -------------------------------------------------------------- measurement
 
 
-async def _measure(path: Path) -> dict[str, float]:
+async def _compare(small: Path, large: Path) -> None:
+    """Measure each read in both, turn by turn, so that what else the machine does falls on both alike."""
+    async with open_engine(f"sqlite:///{small}") as one, open_engine(f"sqlite:///{large}") as other:
+        stores = SQLStore(one), SQLStore(other)
+        for asked in zip(_scoped(small), _scoped(large), strict=True):
+            times: tuple[list[float], list[float]] = ([], [])
+            for _ in range(RUNS + 1):
+                for store, (_, scope, read), spent in zip(stores, asked, times, strict=True):
+                    began = time.process_time()
+                    await store.run(ask(scope, [read]))
+                    spent.append((time.process_time() - began) * 1000)
+            here, there = (statistics.median(spent[1:]) for spent in times)
+            print(f"{asked[0][0]:52}{here:12.2f}{there:12.2f}   {there / here:5.2f}", flush=True)
+
+
+def _scoped(path: Path) -> Iterator[tuple[str, Scope, Read]]:
     connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
     numbers = _domains(connection)
     scopes = {
@@ -154,9 +167,8 @@ async def _measure(path: Path) -> dict[str, float]:
         "3 of 500": Scope(1, tuple(numbers[-40:-37])),
         "497 of 500": Scope(1, tuple(numbers[:-3])),
     }
-    async with open_engine(f"sqlite:///{path}") as engine:
-        store = SQLStore(engine)
-        return {name: await _median(store, scopes[scope], read) for name, scope, read in _reads(connection)}
+    for name, scope, read in _reads(connection):
+        yield name, scopes[scope], read
 
 
 def _reads(connection: sqlite3.Connection) -> Iterator[tuple[str, str, Read]]:
@@ -165,6 +177,7 @@ def _reads(connection: sqlite3.Connection) -> Iterator[tuple[str, str, Read]]:
     yield "leak by id", "all", Lookup(Kind.LEAK, ids[:1])
     for kind in (Kind.RESOURCE, Kind.USER, Kind.ENDPOINT):
         yield f"{kind}s of 50 leaks", "all", Pages(kind, Kind.LEAK, ids, PageRequest(20), Order(_BY[kind]))
+    yield "page 1", "all", Pages(Kind.LEAK, None, (0,), PageRequest(10), newest)
     yield "page 10,000", "all", Pages(Kind.LEAK, None, (0,), PageRequest(10, after=_deep(connection)), newest)
     for scope in ("all", "3 of 500", "497 of 500"):
         for column in ("added_at", "first_seen", "risk_level"):
@@ -202,18 +215,6 @@ def _deep(connection: sqlite3.Connection) -> Key:
         "SELECT added_at, id FROM leaks WHERE organization_number = 1 ORDER BY added_at DESC, id DESC LIMIT 1 OFFSET 99990"
     ).fetchone()
     return row[0], row[1]
-
-
-async def _median(store: SQLStore, scope: Scope, read: Read) -> float:
-    await store.run(ask(scope, [read]))
-    times = []
-    for _ in range(RUNS):
-        began = time.process_time()
-        await store.run(ask(scope, [read]))
-        times.append(time.process_time() - began)
-        if sum(times) > 10:
-            break
-    return statistics.median(times) * 1000
 
 
 if __name__ == "__main__":
