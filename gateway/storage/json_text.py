@@ -83,7 +83,8 @@ class JsonText:
                 return [f'"{part.text}"']
             case JsonTotal():
                 counts = Counts(pages.kind, pages.via, (), pages.filter)
-                return [cast(count_of(counts, _id(row), self._dialect, at).scalar_subquery(), Text)]
+                counted = count_of(counts, _id(row), self._dialect, at, is_narrow=self._is_narrow)
+                return [cast(counted.scalar_subquery(), Text)]
             case JsonNodes():
                 return ["[", self._nodes(part, shape, row, at), "]"]
 

@@ -27,8 +27,10 @@ def rows_of_page(shape: PageShape, parent: ColumnElement[Any] | None, dialect: D
     return _nodes_of_page(shape, parent, dialect, at)
 
 
-def count_of(read: Counts, parent: ColumnElement[Any] | None, dialect: Dialect, at: str = "") -> Select[Any]:
-    """How many rows one parent's list has."""
+def count_of(
+    read: Counts, parent: ColumnElement[Any] | None, dialect: Dialect, at: str = "", *, is_narrow: bool
+) -> Select[Any]:
+    """How many rows one parent's list has; in a narrow scope the scope's own leaks are counted by domain."""
     source = Source.of(read.kind, read.via, f"{at}counted_")
     counted: Select[Any] = select(func.count()).select_from(source.rows)
     wanted, leak = parts(read.filter), source.rows
@@ -36,6 +38,8 @@ def count_of(read: Counts, parent: ColumnElement[Any] | None, dialect: Dialect, 
         leak = leaks.alias(f"{at}counted_leak")
         counted = counted.join(leak, source.is_leak(leak))
     counted = counted.where(*matches(leak, wanted, dialect, at, listed=source.rows))
+    if is_narrow and read.via is None:
+        return counted.where(in_scope(source.rows, dialect, by_organization=False, by_domain=True))
     return counted.where(source.is_of(parent, dialect), source.is_in_scope(dialect))
 
 

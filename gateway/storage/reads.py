@@ -98,7 +98,11 @@ class Statements:
                 )
                 return statement.bind(scope, **(values | selected | {"ids": read.ids}))
             case Counts():
-                statement = self._statement((read.kind, read.via, parts(read.filter)), _counts, read)
+                statement = self._statement(
+                    (read.kind, read.via, parts(read.filter), is_narrow),
+                    lambda read, dialect: _counts(read, dialect, is_narrow),
+                    read,
+                )
                 return statement.bind(scope, **(values | filter_values(read.filter) | {"parents": read.parents}))
             case Pages():
                 shape, selected = self._describe(read.select)
@@ -186,11 +190,11 @@ def _lookup(read: Lookup, dialect: Dialect, is_narrow: bool) -> Select[Any]:
     return _selected(read, row, row.c.id, dialect, is_narrow).where(visible, is_in(dialect, row.c.id, "ids"))
 
 
-def _counts(read: Counts, dialect: Dialect) -> Select[Any]:
+def _counts(read: Counts, dialect: Dialect, is_narrow: bool) -> Select[Any]:
     if read.via is None:
-        return select(literal_column("0"), count_of(read, None, dialect).scalar_subquery())
+        return select(literal_column("0"), count_of(read, None, dialect, is_narrow=is_narrow).scalar_subquery())
     parents, position, parent = _parents(read.via, dialect)
-    return select(position, count_of(read, parent, dialect).scalar_subquery()).select_from(parents)
+    return select(position, count_of(read, parent, dialect, is_narrow=is_narrow).scalar_subquery()).select_from(parents)
 
 
 def _written(read: Written, page: PageShape, dialect: Dialect, is_narrow: bool) -> Select[Any]:
