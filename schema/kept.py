@@ -46,3 +46,22 @@ class Kept(Generic[Key, Value]):
         self._weight += self._weigh(value)
         while self._weight > self._size and len(self._values) > 1:
             self._weight -= self._weigh(self._values.popitem(last=False)[1])
+
+
+class Share(Generic[Value]):
+    """A part of a cache that others have a part of as well.
+
+    Args:
+        kept: The cache of all, of values with their weights.
+        weight: What each value of this part weighs.
+    """
+
+    __slots__ = ("_kept", "_weight")
+
+    def __init__(self, kept: Kept[tuple["Share[Value]", Hashable], tuple[int, Value]], weight: int) -> None:
+        self._kept = kept
+        self._weight = weight
+
+    def get(self, key: Hashable, make: Callable[[], Value]) -> Value:
+        """The value of a key, made where it is not kept."""
+        return self._kept.get((self, key), lambda: (self._weight, make()))[1]

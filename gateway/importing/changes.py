@@ -140,9 +140,9 @@ class Plan:
     def _link(self, leak: Candidate) -> None:
         if leak.record.connections is None:
             return
-        listed_by = _listed_by(leak)
+        its_leak, listed_by = (self._organization, leak.id), _listed_by(leak)
         for kind, ids in self._nodes.ids(leak.record.connections):
-            self.changes.links[kind].extend([(self._organization, leak.id, id_, *listed_by) for id_ in ids])
+            self.changes.links[kind].extend([(*its_leak, id_, *listed_by, *its_leak) for id_ in ids])
 
     def _count_replaced(self, leak: Candidate, *, changed: bool) -> None:
         """Count the records that came before; their nodes stay, with their dates, as if each had been written."""
@@ -158,7 +158,8 @@ class Plan:
 
 
 def _listed_by(leak: Candidate) -> Row:
-    return leak.domain.number, leak.record.risk_level, leak.record.first_seen, leak.record.added_at
+    record = leak.record
+    return leak.domain.number, record.risk_level, record.first_seen, record.added_at, record.risk_level_name
 
 
 def _node_id(link: Row) -> str:

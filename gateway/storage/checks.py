@@ -9,9 +9,7 @@ from gateway.storage.engine import Damaged, Engine, Rows, fetch
 from gateway.storage.migrations import is_at_head
 from gateway.storage.roles import BOUNDED, POLICIES
 from gateway.storage.statements import SQLITE, Command, Statement
-from gateway.storage.tables import leaks, links, metadata
-
-_REPEATED = ("domain_number", "risk_level", "first_seen", "added_at")
+from gateway.storage.tables import LISTED_BY, leaks, links, metadata
 
 _BROKEN_PAGES = "SELECT integrity_check FROM pragma_integrity_check(20) WHERE integrity_check <> 'ok'"
 _LOST_PARENTS = 'SELECT "table", "parent", count(*) FROM pragma_foreign_key_check GROUP BY 1, 2 ORDER BY 1, 2'
@@ -105,7 +103,7 @@ async def _links(engine: Engine) -> Sequence[str]:
 
 def _differing(link: Table) -> Select[Any]:
     is_its_leak = and_(leaks.c.organization_number == link.c.organization_number, leaks.c.id == link.c.leak_id)
-    differs = or_(*(link.c[name] != leaks.c[name] for name in _REPEATED))
+    differs = or_(*(link.c[name] != leaks.c[name] for name in LISTED_BY))
     return select(func.count()).select_from(link.join(leaks, is_its_leak)).where(differs)
 
 

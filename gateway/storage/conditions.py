@@ -3,28 +3,50 @@
 `in_scope` is the one place where a scope becomes SQL.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, FromClause, Select, bindparam, exists, func, select, tuple_
+import orjson
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Select,
+    Text,
+    bindparam,
+    func,
+    literal_column,
+    select,
+    tuple_,
+)
 from sqlalchemy.engine.interfaces import Dialect
 
-from gateway.storage.statements import SQLITE, is_in, unindexed
-from gateway.storage.tables import links, nodes
+from gateway.storage.statements import SQLITE, equals, for_each, is_in, unindexed
+from gateway.storage.tables import LISTED_BY, leaks, links, nodes
 from schema.pages import Order, PageRequest
-from schema.records import Kind
+from schema.records import Kind, LeakStatus, RiskLevelName
 from schema.scope import Scope
 from schema.store import Filter
 
 Condition = ColumnElement[bool]
 
 
-def in_scope(rows: FromClause, dialect: Dialect) -> Condition:
+EVERY_VALUE: Final[dict[str, ColumnElement[str]]] = {
+    column: literal_column(f"'{orjson.dumps(list(values)).decode()}'", Text())
+    for column, values in (("status", LeakStatus), ("risk_level_name", RiskLevelName))
+}
+"""All that can stand in the first columns of an index that is asked for a later one, each as a JSON list."""
+
+
+def in_scope(rows: FromClause, dialect: Dialect, *, by_organization: bool = True, by_domain: bool = False) -> Condition:
     """Whether a row that carries an organization and a domain lies in the scope.
 
-    The domains tell which rows may be seen, never which index to read: that is for what was asked.
+    The domains tell which rows may be seen, never which index to read, unless it is said: that is for what was asked.
     """
-    return of_organization(rows) & is_in(dialect, unindexed(rows.c.domain_number, dialect), "domains")
+    organization, domain = rows.c.organization_number, rows.c.domain_number
+    is_of_organization = (organization if by_organization else unindexed(organization, dialect)) == bindparam(
+        "organization"
+    )
+    return is_of_organization & is_in(dialect, domain if by_domain else unindexed(domain, dialect), "domains")
 
 
 def scope_values(scope: Scope) -> dict[str, Any]:
@@ -42,11 +64,18 @@ def of_organization(rows: FromClause) -> Condition:
     return rows.c.organization_number == bindparam("organization")
 
 
-def visible_node(node: FromClause, kind: Kind, dialect: Dialect) -> Condition:
+def visible_node(node: FromClause, kind: Kind, dialect: Dialect, *, by_domain: bool) -> Condition:
     """Whether a resource, user or endpoint is connected to a leak in the scope."""
     link = links[kind].alias("visible")
-    connected = exists().where(in_scope(link, dialect), link.c.node_id == node.c.id)
+    is_visible = in_scope(link, dialect, by_domain=by_domain)
+    connected = _any_of(link, dialect, by_domain=by_domain).where(is_visible, link.c.node_id == node.c.id).exists()
     return of_organization(node) & connected
+
+
+def _any_of(link: FromClause, dialect: Dialect, *, by_domain: bool) -> Select[Any]:
+    """A link to a node; by its domain where the other columns are given that the index has in front of it."""
+    rows = for_each(link, EVERY_VALUE) if by_domain and dialect is SQLITE else link
+    return select(link.c.leak_id).select_from(rows)
 
 
 # ----------------------------------------------------------------- filters
@@ -57,29 +86,37 @@ NODE_FILTERS: Final = {
     "filename": (Kind.ENDPOINT, "filename"),
 }
 
-_LEAK_FILTERS: Final[dict[str, Callable[[FromClause, str, Dialect], Condition]]] = {
-    "status": lambda leak, name, dialect: is_in(dialect, leak.c.status, name),
-    "risk_level_name": lambda leak, name, dialect: is_in(dialect, leak.c.risk_level_name, name),
-    "risk_level_min": lambda leak, name, _: leak.c.risk_level >= bindparam(name),
-    "risk_level_max": lambda leak, name, _: leak.c.risk_level <= bindparam(name),
-    "first_seen_since": lambda leak, name, _: leak.c.first_seen >= bindparam(name),
-    "first_seen_until": lambda leak, name, _: _is_before(leak.c.first_seen, name),
-    "added_at_since": lambda leak, name, _: leak.c.added_at >= bindparam(name),
-    "added_at_until": lambda leak, name, _: _is_before(leak.c.added_at, name),
-    "login": lambda leak, name, _: leak.c.login_folded == bindparam(name),
-    "url_contains": lambda leak, name, dialect: _contains(leak.c.url, name, dialect),
+
+def _is_before(column: ColumnElement[Any], name: str) -> Condition:
+    # No date counts as older than any, and still lies in no range.
+    return (column < bindparam(name)) & (column > bindparam("no_date", None, type_=column.type))
+
+
+def _contains(column: ColumnElement[Any], name: str, dialect: Dialect) -> Condition:
+    """Whether a text holds another, upper and lower case of ASCII being one."""
+    if dialect is SQLITE:
+        return func.instr(func.lower(column), bindparam(name)) > 0
+    return func.strpos(func.lower(column.collate("C")), bindparam(name)) > 0
+
+
+_COLUMN_FILTERS: Final[dict[str, tuple[str, Callable[[ColumnElement[Any], str, Dialect], Condition]]]] = {
+    "status": ("status", lambda column, name, dialect: is_in(dialect, column, name)),
+    "risk_level_name": ("risk_level_name", lambda column, name, dialect: is_in(dialect, column, name)),
+    "risk_level_min": ("risk_level", lambda column, name, _: column >= bindparam(name)),
+    "risk_level_max": ("risk_level", lambda column, name, _: column <= bindparam(name)),
+    "first_seen_since": ("first_seen", lambda column, name, _: column >= bindparam(name)),
+    "first_seen_until": ("first_seen", lambda column, name, _: _is_before(column, name)),
+    "added_at_since": ("added_at", lambda column, name, _: column >= bindparam(name)),
+    "added_at_until": ("added_at", lambda column, name, _: _is_before(column, name)),
+    "login": ("login_folded", lambda column, name, _: column == bindparam(name)),
+    "url_contains": ("url", _contains),
 }
 
+_IDS: Final = frozenset({"login", *NODE_FILTERS})
+"""The parts of a filter that ids of leaks can be found for at once."""
 
-LISTED_FILTERS: Final = frozenset(
-    f"{column}_{end}"
-    for column, ends in (
-        ("risk_level", ("min", "max")),
-        ("first_seen", ("since", "until")),
-        ("added_at", ("since", "until")),
-    )
-    for end in ends
-)
+FILTERED: Final = {part: column for part, (column, _) in _COLUMN_FILTERS.items()}
+"""The column that a part of a filter hangs on, where it hangs on one."""
 
 
 def parts(wanted: Filter) -> tuple[str, ...]:
@@ -93,41 +130,67 @@ def filter_values(wanted: Filter, at: str = "") -> dict[str, Any]:
 
 
 def matches(
-    leak: FromClause, wanted: tuple[str, ...], dialect: Dialect, at: str = "", *, listed: FromClause | None = None
+    leak: FromClause,
+    wanted: Collection[str],
+    dialect: Dialect,
+    at: str = "",
+    *,
+    listed: FromClause | None = None,
+    looked_at: Collection[str] = (),
 ) -> list[Condition]:
     """The conditions of a filter on a row of leaks.
 
-    What leaks are listed by is looked for in `listed`, where that has it as well: its index tells without the leak.
+    Args:
+        leak: The row.
+        wanted: The parts of the filter.
+        dialect: The engine's.
+        at: What tells the values of one read of a statement from another's.
+        listed: A link to the leak: what it repeats is looked for there, so that its index tells without the leak.
+        looked_at: The parts that no index may be chosen for.
     """
     rows = leak if listed is None else listed
-    return [
-        _connected_to(leak, *NODE_FILTERS[part], at + part)
-        if part in NODE_FILTERS
-        else _LEAK_FILTERS[part](rows if part in LISTED_FILTERS else leak, at + part, dialect)
-        for part in wanted
-    ]
+    return [_holds(part, rows, leak, dialect, at + part, is_looked_at=part in looked_at) for part in wanted]
 
 
-def _connected_to(leak: FromClause, kind: Kind, column: str, name: str) -> Condition:
+def is_listed(part: str) -> bool:
+    """Whether a part of a filter can be told without the row of the leak."""
+    return part in _IDS or FILTERED[part] in LISTED_BY
+
+
+def _holds(
+    part: str, rows: FromClause, leak: FromClause, dialect: Dialect, name: str, *, is_looked_at: bool
+) -> Condition:
+    if part in NODE_FILTERS or (part in _IDS and "id" not in rows.c):
+        return _is_among(rows, leaks_of(part, name, dialect), is_probed=is_looked_at)
+    column_name, holds = _COLUMN_FILTERS[part]
+    column = (rows if is_listed(part) else leak).c[column_name]
+    return holds(unindexed(column, dialect) if is_looked_at else column, name, dialect)
+
+
+def _is_among(rows: FromClause, ids: Select[Any], *, is_probed: bool) -> Condition:
+    leak_id = rows.c.id if "id" in rows.c else rows.c.leak_id
+    return ids.where(ids.selected_columns[0] == leak_id).exists() if is_probed else leak_id.in_(ids)
+
+
+def leaks_of(part: str, name: str, dialect: Dialect, where: Condition | None = None) -> Select[Any]:
+    """The ids of the leaks that have what a part of a filter names, which a link to a leak does not repeat.
+
+    Where a condition is given that does not hold, there are none.
+    """
+    if part == "login":
+        leak = leaks.alias(f"{name}_leak")
+        return select(leak.c.id).where(of_organization(leak), leak.c.login_folded == bindparam(name))
+    kind, column = NODE_FILTERS[part]
     node, link = nodes[kind].alias(f"{name}_node"), links[kind].alias(f"{name}_link")
-    connected: Select[Any] = (
+    return (
         select(link.c.leak_id)
         .join(node, (node.c.organization_number == link.c.organization_number) & (node.c.id == link.c.node_id))
-        .where(of_organization(node), node.c[column] == bindparam(name), of_organization(link))
+        .where(
+            equals(node.c.organization_number, bindparam("organization"), dialect, where),
+            node.c[column] == bindparam(name),
+            of_organization(link),
+        )
     )
-    return leak.c.id.in_(connected)
-
-
-def _is_before(column: ColumnElement[Any], name: str) -> Condition:
-    # No date counts as older than any, and still lies in no range.
-    return (column < bindparam(name)) & (column > bindparam("no_date", None, type_=column.type))
-
-
-def _contains(column: ColumnElement[Any], name: str, dialect: Dialect) -> Condition:
-    """Whether a text holds another, upper and lower case of ASCII being one."""
-    if dialect is SQLITE:
-        return func.instr(func.lower(column), bindparam(name)) > 0
-    return func.strpos(func.lower(column.collate("C")), bindparam(name)) > 0
 
 
 # ------------------------------------------------------------------- pages

@@ -15,7 +15,7 @@ from gateway.storage.tables import domains, leaks, links, nodes, organizations
 from schema.records import CONNECTED, Domain, Kind
 
 Row: TypeAlias = tuple[Any, ...]
-"""Values in the order of their table's columns."""
+"""Values in the order of their table's columns, where nothing else is said."""
 
 _KEPT = {"organization_number", "id", "status"}
 """What a leak that is seen again keeps: its key, and where it stands in triage."""
@@ -35,8 +35,9 @@ class Changes:
         leaks: The new and the updated.
         unlinked: The ids of leaks whose connections are replaced by those in `links`.
         restated: Leaks whose connections stay, but are listed by other values: domain number, risk level, first seen,
-            added at, organization number and id.
-        links: The new connections, by kind.
+            added at, risk level's name, organization number and id.
+        links: The new connections, by kind: a row, and once more the organization number and the id of its leak, which
+            tells the status.
     """
 
     nodes: dict[Kind, list[Row]] = field(default_factory=_rows_by_kind)
@@ -72,7 +73,7 @@ class ImportStatements:
         self._add_domain = Statement(_insert_domain(dialect), dialect)
         self._put_leak = Statement(_put_leak(dialect), dialect)
         self._put_node = {kind: Statement(_put_node(kind, dialect), dialect) for kind in CONNECTED}
-        self._link = {kind: Statement(_insert_all(links[kind]), dialect) for kind in CONNECTED}
+        self._link = {kind: Statement(_insert_link(links[kind]), dialect) for kind in CONNECTED}
         self._unlink = {kind: Statement(_unlink(links[kind], dialect), dialect) for kind in CONNECTED}
         self._restate = {kind: Statement(_restate(links[kind]), dialect) for kind in CONNECTED}
 
@@ -122,8 +123,14 @@ def _upsert(table: Table, dialect: Dialect) -> Any:
     return insert_(table).values({column.name: bindparam(column.name, type_=column.type) for column in table.c})
 
 
-def _insert_all(table: Table) -> Any:
-    return insert(table).values({column.name: bindparam(column.name, type_=column.type) for column in table.c})
+def _insert_link(table: Table) -> Any:
+    values: dict[str, Any] = {column.name: bindparam(column.name, type_=column.type) for column in table.c}
+    # The status is the leak's own: one that is seen again keeps it, whatever its record says.
+    is_its_leak = (leaks.c.organization_number == bindparam("of_organization")) & (
+        leaks.c.id == bindparam("of_leak", type_=leaks.c.id.type)
+    )
+    values["status"] = select(leaks.c.status).where(is_its_leak).scalar_subquery()
+    return insert(table).values(values)
 
 
 def _insert_domain(dialect: Dialect) -> Any:
@@ -159,7 +166,13 @@ def _unlink(table: Table, dialect: Dialect) -> Any:
 
 
 def _restate(table: Table) -> Any:
-    listed_by = (table.c.domain_number, table.c.risk_level, table.c.first_seen, table.c.added_at)
+    listed_by = (
+        table.c.domain_number,
+        table.c.risk_level,
+        table.c.first_seen,
+        table.c.added_at,
+        table.c.risk_level_name,
+    )
     return (
         update(table)
         .values({column.name: bindparam(column.name, type_=column.type) for column in listed_by})

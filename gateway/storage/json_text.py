@@ -5,13 +5,15 @@ way up.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 from sqlalchemy import ColumnElement, FromClause, Select, Text, cast, func, literal_column, select
 from sqlalchemy.engine.interfaces import Dialect
 
 from gateway.storage.conditions import filter_values, ordering, page_values
-from gateway.storage.pages import PageShape, count_of, nodes_of_leak, rows_of_page
+from gateway.storage.pages import count_of, nodes_of_leak, rows_of_page
+from gateway.storage.shapes import PageShape
 from gateway.storage.statements import SQLITE
 from gateway.storage.types import Id, Instant
 from schema.pages import PageRequest
@@ -39,10 +41,16 @@ _CODES = {"risk_level_name", "status", "type", "identity_type"}
 
 
 class JsonText:
-    """Writes what one statement selects. Each list in it has values of its own, told apart by its place."""
+    """Writes what one statement selects. Each list in it has values of its own, told apart by its place.
 
-    def __init__(self, dialect: Dialect) -> None:
+    Args:
+        dialect: The engine's.
+        is_narrow: Whether the scope has few domains.
+    """
+
+    def __init__(self, dialect: Dialect, *, is_narrow: bool) -> None:
         self._dialect = dialect
+        self._is_narrow = is_narrow
         self._lists = 0
 
     def written(self, wanted: JsonList, page: PageShape) -> ColumnElement[Any]:
@@ -65,7 +73,7 @@ class JsonText:
         """The pieces of a list of what a row is connected to; of the scope's own leaks where there is no row."""
         at = f"p{self._lists}_"
         self._lists += 1
-        shape = page or PageShape.of(wanted.pages)
+        shape = page or replace(PageShape.of(wanted.pages), in_order=True)
         pieces: list[Piece] = ["{"]
         for place, (key, part) in enumerate(wanted.parts):
             pieces += [f'{"," if place else ""}"{key}":', *self._part(part, wanted.pages, shape, row, at)]
@@ -77,7 +85,8 @@ class JsonText:
                 return [f'"{part.text}"']
             case JsonTotal():
                 counts = Counts(pages.kind, pages.via, (), pages.filter)
-                return [cast(count_of(counts, _id(row), self._dialect, at).scalar_subquery(), Text)]
+                counted = count_of(counts, _id(row), self._dialect, at, is_narrow=self._is_narrow)
+                return [cast(counted.scalar_subquery(), Text)]
             case JsonNodes():
                 return ["[", self._nodes(part, shape, row, at), "]"]
 

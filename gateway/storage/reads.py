@@ -24,11 +24,14 @@ from gateway.storage.conditions import (
 )
 from gateway.storage.engine import Engine, Rows
 from gateway.storage.explaining import measured
+from gateway.storage.finding import ids_of_page
 from gateway.storage.json_text import JsonText, json_values, list_values, shape_of
-from gateway.storage.pages import PageShape, count_of, ids_of_page, rows_of_page
-from gateway.storage.statements import SQLITE, Command, Sharing, Statement, bound_list, each, is_in
+from gateway.storage.pages import count_of, rows_of_page
+from gateway.storage.shapes import PageShape
+from gateway.storage.statements import SQLITE, Command, Sharing, Statement, bound_list, each, is_in, nesting
 from gateway.storage.tables import leaks, nodes
 from gateway.storage.types import Id
+from gateway.storage.ways import FEW
 from schema.kept import Kept
 from schema.pages import cut
 from schema.records import RECORDS, Kind, columns
@@ -40,16 +43,24 @@ T = TypeVar("T")
 _STATEMENTS_KEPT = 1024
 _SELECTIONS_KEPT = 512
 _SCOPES_KEPT = 512
+_MOST_NESTED = 11
+"""SQLite's parser has a stack for a hundred symbols (YYSTACKDEPTH), of which a parenthesis takes up to nine."""
+
 _MOST_DOMAINS_OF_A_NARROW_SCOPE = 8
 """A page of so few domains is put together of a page of each: the index of all would be walked past all others."""
 
 
 class SQLStore:
-    """The port to the store, over either engine."""
+    """The port to the store, over either engine.
 
-    def __init__(self, engine: Engine) -> None:
+    Args:
+        engine: The engine.
+        few: The most leaks that are gathered for a page, where it may be found otherwise.
+    """
+
+    def __init__(self, engine: Engine, few: int = FEW) -> None:
         self._engine = engine
-        self._statements = Statements(engine.dialect)
+        self._statements = Statements(engine.dialect, few)
 
     def run(self, program: Program[T], levels: list[Level] | None = None) -> Awaitable[T]:
         """Run a program of reads next to the data."""
@@ -71,8 +82,9 @@ class SQLStore:
 class Statements:
     """The statements of reads, for one engine; those used last are kept."""
 
-    def __init__(self, dialect: Dialect) -> None:
+    def __init__(self, dialect: Dialect, few: int = FEW) -> None:
         self._dialect = dialect
+        self._few = few
         self._kept: Kept[Any, Statement] = Kept(_STATEMENTS_KEPT)
         self._described: Kept[int, tuple[Any, int, dict[str, Any]]] = Kept(_SELECTIONS_KEPT)
         self._shapes: Kept[Any, int] = Kept(_STATEMENTS_KEPT)
@@ -88,21 +100,31 @@ class Statements:
                 shape, selected = self._describe(read.select)
                 # One id is looked for as itself: a list would cost SQLite what the rest of a small answer does.
                 ids = {"id": read.ids[0]} if len(read.ids) == 1 else {"ids": read.ids}
-                statement = self._statement((read.kind, shape, len(read.ids) == 1), _lookup, read)
+                statement = self._statement(
+                    (read.kind, shape, is_narrow, len(read.ids) == 1),
+                    lambda _: _lookup(read, self._dialect, is_narrow),
+                )
                 return statement.bind(scope, self._sharing(scope, read), **values, **selected, **ids)
             case Counts():
-                statement = self._statement((read.kind, read.via, parts(read.filter)), _counts, read)
+                statement = self._statement(
+                    (read.kind, read.via, parts(read.filter), is_narrow),
+                    lambda _: _counts(read, self._dialect, is_narrow),
+                )
                 return statement.bind(scope, **values, **filter_values(read.filter), parents=read.parents)
             case Pages():
                 shape, selected = self._describe(read.select)
                 page = PageShape.of(read, is_narrow=is_narrow)
-                statement = self._statement((page, shape), lambda read, dialect: _pages(read, page, dialect), read)
+                statement = self._statement(
+                    (page, shape, is_narrow),
+                    lambda in_order: _pages(read, page.found(in_order=in_order), self._dialect, is_narrow),
+                )
                 return statement.bind(scope, **values, **selected, **_page_values(read))
             case Written():
                 shape, selected = self._describe(read.list.parts)
                 page = PageShape.of(read.list.pages, is_narrow=is_narrow)
                 statement = self._statement(
-                    (page, shape, Written), lambda read, dialect: _written(read, page, dialect), read
+                    (page, shape, is_narrow, Written),
+                    lambda in_order: _written(read, page.found(in_order=in_order), self._dialect, is_narrow),
                 )
                 return statement.bind(scope, **values, **selected, **list_values(read.list.pages))
         assert_never(read)
@@ -120,10 +142,17 @@ class Statements:
 
     def _bound(self, scope: Scope) -> Mapping[str, Any]:
         values = scope_values(scope)
-        return values | {"domains": bound_list(values["domains"], self._dialect)}
+        return values | {"domains": bound_list(values["domains"], self._dialect), "few": self._few}
 
-    def _statement(self, key: Any, build: Callable[[Any, Dialect], Select[Any]], read: Read) -> Statement:
-        return self._kept.get(key, lambda: Statement(build(read, self._dialect), self._dialect))
+    def _statement(self, key: Any, build: Callable[[bool], Select[Any]]) -> Statement:
+        return self._kept.get(key, lambda: self._built(build))
+
+    def _built(self, build: Callable[[bool], Select[Any]]) -> Statement:
+        """A statement that finds pages by the best way, or in order where that is nested too deep for SQLite."""
+        statement = Statement(build(False), self._dialect)
+        if self._dialect is SQLITE and nesting(statement.sql) > _MOST_NESTED:
+            return Statement(build(True), self._dialect)
+        return statement
 
     def _describe(self, selected: tuple[Any, ...] | None) -> tuple[int, dict[str, Any]]:
         """A number for the shape of what is selected, and what it binds.
@@ -184,34 +213,36 @@ def _page_values(read: Pages) -> dict[str, Any]:
 # -------------------------------------------------------------- statements
 
 
-def _lookup(read: Lookup, dialect: Dialect) -> Select[Any]:
+def _lookup(read: Lookup, dialect: Dialect, is_narrow: bool) -> Select[Any]:
     row = leaks if read.kind is Kind.LEAK else nodes[read.kind]
-    visible = in_scope(row, dialect) if read.kind is Kind.LEAK else visible_node(row, read.kind, dialect)
+    visible = (
+        in_scope(row, dialect) if read.kind is Kind.LEAK else visible_node(row, read.kind, dialect, by_domain=is_narrow)
+    )
     is_asked = row.c.id == bindparam("id") if len(read.ids) == 1 else is_in(dialect, row.c.id, "ids")
-    return _selected(read, row, row.c.id, dialect).where(visible, is_asked)
+    return _selected(read, row, row.c.id, dialect, is_narrow).where(visible, is_asked)
 
 
-def _counts(read: Counts, dialect: Dialect) -> Select[Any]:
+def _counts(read: Counts, dialect: Dialect, is_narrow: bool) -> Select[Any]:
     if read.via is None:
-        return select(literal_column("0"), count_of(read, None, dialect).scalar_subquery())
+        return select(literal_column("0"), count_of(read, None, dialect, is_narrow=is_narrow).scalar_subquery())
     parents, position, parent = _parents(read.via, dialect)
-    return select(position, count_of(read, parent, dialect).scalar_subquery()).select_from(parents)
+    return select(position, count_of(read, parent, dialect, is_narrow=is_narrow).scalar_subquery()).select_from(parents)
 
 
-def _written(read: Written, page: PageShape, dialect: Dialect) -> Select[Any]:
-    return select(JsonText(dialect).written(read.list, page))
+def _written(read: Written, page: PageShape, dialect: Dialect, is_narrow: bool) -> Select[Any]:
+    return select(JsonText(dialect, is_narrow=is_narrow).written(read.list, page))
 
 
-def _pages(read: Pages, shape: PageShape, dialect: Dialect) -> Select[Any]:
+def _pages(read: Pages, shape: PageShape, dialect: Dialect, is_narrow: bool) -> Select[Any]:
     if read.via is None:
         rows = rows_of_page(shape, None, dialect).subquery("page")
-        return _in_order(_selected(read, rows, literal_column("0"), dialect), shape, rows)
+        return _in_order(_selected(read, rows, literal_column("0"), dialect, is_narrow), shape, rows)
     if read.kind is not Kind.LEAK:
-        return _nodes_of_leaks(read, shape, dialect)
-    return _leaks_of_parents(read, shape, dialect)
+        return _nodes_of_leaks(read, shape, dialect, is_narrow)
+    return _leaks_of_parents(read, shape, dialect, is_narrow)
 
 
-def _leaks_of_parents(read: Pages, shape: PageShape, dialect: Dialect) -> Select[Any]:
+def _leaks_of_parents(read: Pages, shape: PageShape, dialect: Dialect, is_narrow: bool) -> Select[Any]:
     """For each parent the ids of its page, from one index; then the leaks by id."""
     parents, position, parent = _parents(read.via, dialect)
     ids = ids_of_page(shape, parent, dialect)
@@ -222,10 +253,10 @@ def _leaks_of_parents(read: Pages, shape: PageShape, dialect: Dialect) -> Select
         lateral = ids.lateral("page")
         is_shown = of_organization(shown) & (shown.c.id == lateral.c[0])
         page = parents.join(lateral, literal_column("true")).join(shown, is_shown)
-    return _in_order(_selected(read, shown, position, dialect).select_from(page), shape, shown, position)
+    return _in_order(_selected(read, shown, position, dialect, is_narrow).select_from(page), shape, shown, position)
 
 
-def _nodes_of_leaks(read: Pages, shape: PageShape, dialect: Dialect) -> Select[Any]:
+def _nodes_of_leaks(read: Pages, shape: PageShape, dialect: Dialect, is_narrow: bool) -> Select[Any]:
     """The nodes of each leak, numbered in order, up to the limit."""
     parents, position, parent = _parents(read.via, dialect)
     unlimited = shape.without_limit()
@@ -233,10 +264,10 @@ def _nodes_of_leaks(read: Pages, shape: PageShape, dialect: Dialect) -> Select[A
     node = rows.subquery("node")
     order = ordering(shape.page, shape.order, node.c[shape.order.column], node.c.id)
     if shape.page.limit is None:
-        return _in_order(_selected(read, node, node.c.position, dialect), shape, node, node.c.position)
+        return _in_order(_selected(read, node, node.c.position, dialect, is_narrow), shape, node, node.c.position)
     place = func.row_number().over(partition_by=node.c.position, order_by=order).label("place")
     page = select(*node.c, place).subquery("page")
-    found = _selected(read, page, page.c.position, dialect).where(
+    found = _selected(read, page, page.c.position, dialect, is_narrow).where(
         page.c.place <= bindparam("limit", type_=BigInteger())
     )
     return found.order_by(page.c.position, page.c.place)
@@ -249,10 +280,12 @@ def _parents(via: Kind | None, dialect: Dialect) -> tuple[FromClause, ColumnElem
     return parents, position.label("position"), parents.c.value
 
 
-def _selected(read: Lookup | Pages, row: FromClause, first: ColumnElement[Any], dialect: Dialect) -> Select[Any]:
+def _selected(
+    read: Lookup | Pages, row: FromClause, first: ColumnElement[Any], dialect: Dialect, is_narrow: bool
+) -> Select[Any]:
     """What a read selects of a row, behind the row's id or its parent's position."""
     wanted = read.select if read.select is not None else tuple(Column(name) for name in columns(read.kind))
-    text = JsonText(dialect)
+    text = JsonText(dialect, is_narrow=is_narrow)
     return select(first, *(text.selected(one, row) for one in wanted))
 
 

@@ -1,20 +1,25 @@
 """A statement of SQLAlchemy Core, compiled once for one engine and bound as often as it runs."""
 
+import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
-from sqlalchemy import ARRAY, BindParameter, ColumnElement, bindparam, func
+from sqlalchemy import ARRAY, BindParameter, ColumnElement, FromClause, Join, and_, bindparam, case, func, true
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.engine.interfaces import Dialect
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.base import Executable
+from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import UnaryExpression
 from sqlalchemy.sql.operators import custom_op
 from sqlalchemy.sql.selectable import TableValuedAlias
 from sqlalchemy.types import Text, TypeEngine
 
 from gateway.storage.bounds import Bounds
+
+_PARENTHESES = re.compile(r"'[^']*'|[()]")
 
 SQLITE: Dialect = SQLiteDialect_pysqlite(paramstyle="qmark")
 POSTGRESQL: Dialect = PGDialect_asyncpg()  # type: ignore[no-untyped-call]
@@ -59,7 +64,7 @@ class Statement:
         self.sql = str(compiled)
         self._names: tuple[str, ...] = tuple(compiled.positiontup or ())
         self._constants: dict[str, Any] = dict(compiled.params)
-        self._lists = [name for name, one in compiled.binds.items() if isinstance(one.type, (ARRAY, _JSONArray))]
+        self._lists = [name for name, one in compiled.binds.items() if isinstance(one.type, (ARRAY, JSONArray))]
         self._dialect = dialect
 
     def bind(self, bounds: Bounds = None, sharing: Sharing | None = None, /, **values: Any) -> Command:
@@ -78,7 +83,7 @@ class Statement:
         return tuple(map(known.__getitem__, self._names))
 
 
-class _JSONArray(Text):
+class JSONArray(Text):
     """The type of a list in SQLite."""
 
 
@@ -87,10 +92,19 @@ def bound_list(values: Sequence[Any], dialect: Dialect) -> Any:
     return orjson.dumps(values).decode() if dialect is SQLITE else list(values)
 
 
+def nesting(sql: str) -> int:
+    """How many parentheses are open at once, at the most."""
+    level = deepest = 0
+    for part in _PARENTHESES.findall(sql):
+        level += {"(": 1, ")": -1}.get(part, 0)
+        deepest = max(deepest, level)
+    return deepest
+
+
 def each(dialect: Dialect, name: str, type_: TypeEngine[Any]) -> TableValuedAlias:
     """The values of a bound list as rows: `position`, in the list's order, and `value`."""
     if dialect is SQLITE:
-        listed = func.json_each(bindparam(name, type_=_JSONArray()))
+        listed = func.json_each(bindparam(name, type_=JSONArray()))
         return listed.table_valued("key", "value", name=name)
     listed = func.unnest(bindparam(name, type_=ARRAY(type_)))
     return listed.table_valued("value", with_ordinality="key", name=name, joins_implicitly=True).render_derived()
@@ -99,7 +113,7 @@ def each(dialect: Dialect, name: str, type_: TypeEngine[Any]) -> TableValuedAlia
 def is_in(dialect: Dialect, column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
     """Whether a column holds one of a bound list's values."""
     if dialect is SQLITE:
-        from_list = func.json_each(bindparam(name, type_=_JSONArray())).table_valued("value")
+        from_list = func.json_each(bindparam(name, type_=JSONArray())).table_valued("value")
         return column.in_(from_list.select())
     listed: BindParameter[Any] = bindparam(name, type_=ARRAY(column.type))
     return column == func.any(listed)
@@ -110,3 +124,50 @@ def unindexed(column: ColumnElement[Any], dialect: Dialect) -> ColumnElement[Any
     if dialect is SQLITE:
         return UnaryExpression(column, operator=custom_op("+"), type_=column.type)
     return column
+
+
+def equals(
+    column: ColumnElement[Any], value: ColumnElement[Any], dialect: Dialect, where: ColumnElement[bool] | None
+) -> ColumnElement[bool]:
+    """Whether a column holds a value, and a condition holds that is about no row in particular.
+
+    Where it does not hold no row is looked at: in SQLite it is a part of what the index is asked for, since a condition
+    of its own would be tried row by row.
+    """
+    if where is None:
+        return column == value
+    return column == case((where, value)) if dialect is SQLITE else where & (column == value)
+
+
+def for_each(rows: FromClause, values: Mapping[str, ColumnElement[Any]]) -> FromClause:
+    """Rows, looked for by each value of the first column's JSON list, with each of the second's, and so on: in SQLite.
+
+    Of several lists it would by itself ask an index for the first at the most, or for none.
+    """
+    looked_for: FromClause | None = None
+    conditions: list[ColumnElement[bool]] = []
+    for column, listed in values.items():
+        one = func.json_each(listed).table_valued("value", name=f"each_{column}")
+        looked_for = one if looked_for is None else ForEach(looked_for, one, true())
+        conditions.append(rows.c[column] == one.c.value)
+    return rows if looked_for is None else ForEach(looked_for, rows, and_(*conditions))
+
+
+class ForEach(Join):
+    """A join whose right side is looked through once for each row of its left side.
+
+    In SQLite it is the order of the loops, too (https://www.sqlite.org/optoverview.html, 8.1.4: CROSS JOIN).
+    """
+
+    inherit_cache = True
+
+    onclause: ColumnElement[bool]
+
+    def __init__(self, left: FromClause, right: FromClause, onclause: ColumnElement[bool]) -> None:
+        super().__init__(left, right, onclause)
+
+
+@compiles(ForEach, "sqlite")
+def _nest(join: ForEach, compiler: SQLCompiler, *, asfrom: bool = False, **options: Any) -> str:  # noqa: ARG001
+    left, right = (compiler.process(side, asfrom=True, **options) for side in (join.left, join.right))
+    return f"{left} CROSS JOIN {right} ON {compiler.process(join.onclause, **options)}"

@@ -26,6 +26,9 @@ from sqlalchemy import (
 from gateway.storage.types import Id, Instant
 from schema.records import CONNECTED, Kind
 
+LISTED_BY = ("domain_number", "risk_level", "risk_level_name", "status", "first_seen", "added_at")
+"""What a list of leaks is ordered, filtered and scoped by: every link repeats it, and every index of a list has it."""
+
 metadata = MetaData(
     naming_convention={
         "pk": "pk_%(table_name)s",
@@ -49,6 +52,12 @@ def _instant(name: str) -> Column[str]:
 def _organization_number(*, primary_key: bool = True) -> Column[int]:
     # Part of a key that is never drawn from a sequence.
     return Column("organization_number", Integer, primary_key=primary_key, autoincrement=False, nullable=False)
+
+
+def _list_index(name: str, *first: str) -> Index:
+    """An index that begins with some columns, and has all that a list of leaks hangs on: it tells without the leak."""
+    others = ("organization_number", *LISTED_BY)
+    return Index(name, *dict.fromkeys((*first, *others)))
 
 
 organizations = Table(
@@ -127,11 +136,12 @@ leaks = Table(
         index
         for column in ("added_at", "first_seen", "risk_level")
         for index in (
-            Index(f"ix_leaks_{column}", "organization_number", column, "id", "domain_number"),
-            Index(f"ix_leaks_domain_{column}", "organization_number", "domain_number", column, "id"),
+            _list_index(f"ix_leaks_{column}", "organization_number", column, "id"),
+            _list_index(f"ix_leaks_domain_{column}", "domain_number", column, "id"),
         )
     ),
-    Index("ix_leaks_login", "organization_number", "login_folded", "id"),
+    _list_index("ix_leaks_status", "organization_number", "status", "risk_level_name", "domain_number", "id"),
+    _list_index("ix_leaks_login", "organization_number", "login_folded", "id"),
     sqlite_with_rowid=False,
 )
 
@@ -182,11 +192,22 @@ def _links(kind: Kind) -> Table:
         Column("risk_level", SmallInteger, nullable=False),
         _instant("first_seen"),
         _instant("added_at"),
+        _text("risk_level_name"),
+        _text("status"),
         ForeignKeyConstraint(["organization_number", "leak_id"], ["leaks.organization_number", "leaks.id"]),
         ForeignKeyConstraint(["organization_number", "node_id"], [f"{node}.organization_number", f"{node}.id"]),
         *(
-            Index(f"ix_leak_{node}_{column}", "organization_number", "node_id", column, "leak_id", "domain_number")
+            _list_index(f"ix_leak_{node}_{column}", "organization_number", "node_id", column, "leak_id")
             for column in ("added_at", "first_seen", "risk_level")
+        ),
+        _list_index(
+            f"ix_leak_{node}_status",
+            "organization_number",
+            "node_id",
+            "status",
+            "risk_level_name",
+            "domain_number",
+            "leak_id",
         ),
         sqlite_with_rowid=False,
     )

@@ -33,11 +33,11 @@ from schema.execution.plan import Plan
 from schema.execution.planning import Declined
 from schema.execution.refusal import MAX_ERRORS, RequestError
 from schema.execution.variables import sizing_variables, steering_variables
-from schema.kept import Kept
+from schema.kept import Kept, Share
 
-_PLANS_KEPT = 16
+_COSTS_KEPT = 16
 _CHARACTERS_KEPT = 262_144
-"""What is parsed takes up to two hundred times its text."""
+"""What is parsed takes up to two hundred times its text. Each plan counts as its document once more."""
 _MERGING = OverlappingFieldsCanBeMergedRule
 _RULES = tuple(rule for rule in (*specified_rules, *recommended_rules) if rule is not _MERGING)
 
@@ -53,8 +53,8 @@ class PreparedOperation:
         limits: The ceilings that it keeps to.
         coercion: What coerces its variables.
         steering: The variables that `@include` and `@skip` hang on.
-        plans: Its plans, by the values of its steering variables.
         sizing: The variables that the cost hangs on.
+        plans: Its plans, by the values of its steering variables.
         costs: What it can cost, by the sizes that these give.
     """
 
@@ -65,8 +65,8 @@ class PreparedOperation:
     coercion: Coercion
     steering: tuple[str, ...]
     sizing: tuple[str, ...]
-    plans: Kept[Any, Plan | Declined] = field(default_factory=lambda: Kept(_PLANS_KEPT))
-    costs: Kept[Any, Cost] = field(default_factory=lambda: Kept(_PLANS_KEPT))
+    plans: Share[Plan | Declined]
+    costs: Kept[Any, Cost] = field(default_factory=lambda: Kept(_COSTS_KEPT))
 
     @property
     def is_query(self) -> bool:
@@ -112,6 +112,7 @@ class Documents:
         self._rules = _RULES if introspection else (*_RULES, NoSchemaIntrospectionCustomRule)
         self._weighted = weighted_inputs(schema)
         self._documents: Kept[bytes, Document] = Kept(_CHARACTERS_KEPT, lambda document: document.characters)
+        self._plans: Kept[Any, tuple[int, Plan | Declined]] = Kept(_CHARACTERS_KEPT, lambda weighed: weighed[0])
 
     def get(self, text: str) -> Document:
         """The document of a text.
@@ -145,6 +146,7 @@ class Documents:
                     Coercion(self._schema, operation),
                     steering_variables(operation, fragments),
                     sizing_variables(operation, fragments, self._weighted),
+                    Share(self._plans, len(text)),
                 )
                 for name, operation in operations.items()
             },

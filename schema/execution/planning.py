@@ -202,14 +202,15 @@ class _Planning:
             arguments,
             definition.metadata[NEEDS],
             plan,
-            is_inlined=self._is_inlined(type_, plan),
+            is_inlined=self._is_inlined(type_, plan) and not _is_filtered(nodes[0]),
             is_constant=isinstance(plan, ListPlan) and not varies(nodes[0]) and plan.is_constant,
         )
 
     def _is_inlined(self, type_: GraphQLObjectType, plan: ListPlan | ObjectsPlan) -> bool:
-        """Whether a list is written with its parent, once for each.
+        """Whether a list is written with its parent, once for each, unless it is filtered.
 
-        The nodes of a list of leaks come up again and again; their own leaks are read in a level of their own, once.
+        The nodes of a list of leaks come up again and again; their own leaks are read in a level of their own, once. A
+        filter may be looked up in many ways: that is a statement by itself.
         """
         is_of_leak = type_.name == "Connections"
         return isinstance(plan, ListPlan) and plan.is_written and (is_of_leak or not self._leak_lists)
@@ -303,6 +304,10 @@ class _Planning:
                     members.append((key, None))
         node_type = _object_type(get_named_type(type_.fields["node"].type))
         return NodesPart(self._object(node_type, node_fields) if node_fields else None, tuple(members))
+
+
+def _is_filtered(node: FieldNode) -> bool:
+    return any(argument.name.value == "filter" for argument in node.arguments or ())
 
 
 def _property(type_: GraphQLObjectType, node: FieldNode) -> str | Literal:

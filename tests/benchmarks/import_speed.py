@@ -103,10 +103,10 @@ class Limit:
 
 
 def _plain(sql: str, values: int) -> str:
-    """The plainest insertion into the same table."""
+    """The plainest insertion into the same table; that of a link tells its status from the leak."""
     table = re.match(r"INSERT INTO (\w+)", sql)
     assert table is not None
-    if table[1] == "domains":
+    if table[1] == "domains" or table[1].startswith("leak_"):
         return sql
     return f"INSERT OR IGNORE INTO {table[1]} VALUES ({','.join('?' * values)})"
 

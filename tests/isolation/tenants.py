@@ -255,14 +255,14 @@ class Tenants:
         domain = self.domains[number, SHARED_DOMAIN].number
         others = self.domains[other, SHARED_DOMAIN].number
         stray, lost = f"{int(number):08x}-0000-4000-8000-00000000057a", f"canary-stray-{number}"
-        listed = (leak["risk_level"], leak["first_seen"], leak["added_at"])
+        listed = (leak["risk_level"], leak["first_seen"], leak["added_at"], "medium")
         changes = Changes(leaks=[
             (at, stray, others, 5, "medium", "new", lost, lost, lost, leak["first_seen"], leak["added_at"], None, 0),
         ])  # fmt: skip
         changes.nodes[Kind.RESOURCE] = [(at, SHARED_NODE_ID, f"canary-planted-{number}", "domain")]
         changes.links[Kind.RESOURCE] = [
-            (at, leak["id"], SHARED_NODE_ID, domain, *listed),
-            (at, stray, SHARED_NODE_ID, others, *listed),
+            (at, leak["id"], SHARED_NODE_ID, domain, *listed, at, leak["id"]),
+            (at, stray, SHARED_NODE_ID, others, *listed, at, stray),
         ]
         async with engine.transaction() as transaction:
             await transaction.run(import_statements(engine.dialect).apply(at, changes))

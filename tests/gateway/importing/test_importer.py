@@ -87,6 +87,8 @@ async def test_a_record_is_stored_as_it_came(engine: Engine) -> None:
                 "risk_level": 5,
                 "first_seen": "2025-12-05T00:00:00.000Z",
                 "added_at": "2025-12-05T01:09:22.879Z",
+                "risk_level_name": "medium",
+                "status": "new",
             }
         ]
 
@@ -255,6 +257,9 @@ async def test_a_record_seen_again_keeps_its_triage_status(engine: Engine) -> No
     assert await take(engine, line(status="new", risk_level=9)) == Summary(updated=1)
     (leak,) = await rows(engine, "leaks")
     assert (leak["status"], leak["risk_level"]) == ("resolved", 9)
+    relinked = line(status="new", connections={"users": [{"identity": "other@example.com", "identity_type": "email"}]})
+    assert await take(engine, relinked) == Summary(updated=1)
+    assert [row["status"] for row in await rows(engine, "leak_users")] == ["resolved"]
 
 
 @pytest.mark.parametrize("batch_size", [1, 100])
@@ -294,7 +299,7 @@ async def test_connections_stay_where_a_record_says_nothing_of_them(engine: Engi
     assert await take(engine, line(connections=None)) == Summary(unchanged=1)
     assert await take(engine, line(connections=None, risk_level=9, first_seen=None)) == Summary(updated=1)
     for table in LINK_TABLES:
-        expected = [row | {"risk_level": 9, "first_seen": None} for row in before[table]]
+        expected = [row | {"risk_level": 9, "risk_level_name": "high", "first_seen": None} for row in before[table]]
         assert await rows(engine, table) == expected
     assert await take(engine, line(risk_level=9, first_seen=None)) == Summary(unchanged=1)
 

@@ -1,7 +1,8 @@
 """The scope's own leaks are the same ones, however they are found."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -10,7 +11,7 @@ from gateway.storage.callers import find_key
 from gateway.storage.database import open_engine
 from gateway.storage.reads import SQLStore
 from schema.pages import Key, Order, PageRequest
-from schema.records import Kind, LeakStatus
+from schema.records import Kind, Leak, LeakStatus, RiskLevelName
 from schema.scope import Scope
 from schema.store import Filter, Pages, ask
 from tests.records import HOST, MACHINE, PERSON, World
@@ -80,3 +81,55 @@ async def test_a_filter_by_a_name_finds_what_walking_all_leaks_finds(world: Worl
             ]
             (whole,), (page,) = await store.run(ask(scope, pages))
             assert list(page.rows) == list(whole.rows)[:100]
+
+
+RARE = [
+    Filter(status=(LeakStatus.FALSE_POSITIVE,), risk_level_name=(RiskLevelName.NONE, RiskLevelName.HIGH)),
+    Filter(risk_level_name=(RiskLevelName.LOW,)),
+    Filter(status=()),
+    Filter(risk_level_min=2, risk_level_max=6, added_at_since="2026-02-01T12:00:00.000Z"),
+    Filter(first_seen_since="2026-01-20T00:00:00.000Z", status=(LeakStatus.NEW,), resource=HOST, url_contains="e"),
+]
+TURNS = list(itertools.product(("added_at", "first_seen", "risk_level"), (True, False), range(4)))
+
+
+@pytest.mark.parametrize("few", [1, 5, 1_000_000])
+async def test_a_page_is_the_same_whichever_way_it_is_found(world: World, few: int) -> None:
+    async with open_engine(world.url) as engine:
+        store = SQLStore(engine, few)
+        stored = await find_key(engine, parse(world.keys["read"]) or "")
+        assert stored is not None
+        narrow = stored.caller.default_scope
+        scopes = itertools.cycle((narrow, Scope(narrow.organization, narrow.domains + NOBODYS)))
+        lists: list[tuple[Kind | None, str | int]] = [
+            (None, 0),
+            (Kind.DOMAIN, narrow.domains[0]),
+            (Kind.ENDPOINT, world.machine_id),
+            (Kind.RESOURCE, world.host_id),
+        ]
+        turns, found = itertools.cycle(TURNS), 0
+        for (via, parent), wanted in itertools.product(lists, FILTERS + RARE):
+            whole = Pages(Kind.LEAK, via, (parent,), PageRequest(None), Order("added_at"), wanted)
+            ((all_,),) = await store.run(ask(narrow, [whole]))
+            for column, descending, place in itertools.islice(turns, 2):
+                order = Order(column, descending)
+                page = _placed(place, order, all_.rows)
+                ((one,),) = await store.run(ask(next(scopes), [replace(whole, page=page, order=order)]))
+                ((rest,),) = await store.run(ask(narrow, [replace(whole, page=replace(page, limit=None), order=order)]))
+                limit = page.limit or 0
+                expected = rest.rows[-limit:] if page.backward else rest.rows[:limit]
+                assert (list(one.rows), one.has_more) == (list(expected), len(rest.rows) > limit), (whole, order, page)
+                found += len(one.rows)
+    assert found > 200
+
+
+def _placed(number: int, order: Order, rows: Sequence[Leak]) -> PageRequest:
+    """One of four pages of a list, which may begin or end at a row in its middle."""
+    row = rows[len(rows) // 2] if rows else None
+    place = (getattr(row, order.column), row.id) if row else None
+    return (
+        PageRequest(7),
+        PageRequest(7, backward=True),
+        PageRequest(7, after=place),
+        PageRequest(100, backward=True, before=place),
+    )[number]

@@ -338,3 +338,48 @@ async def test_a_page_of_a_narrow_scope_does_not_walk_the_organization(stored: S
         command = stored.command("narrow", read)
         (rows,) = await stored.engine.run(fetch(Command(f"EXPLAIN QUERY PLAN {command.sql}", command.values)))
         assert [row[3] for row in rows if row[3].endswith("(organization_number=?)")] == [], (read, rows)
+
+
+NEWEST = Order("added_at", descending=True)
+WAYS = [
+    (Filter(status=(LeakStatus.RESOLVED,)), "status=?"),
+    (Filter(risk_level_name=(RiskLevelName.NONE,)), "status=? AND risk_level_name=?"),
+    (Filter(risk_level_min=9), "risk_level>?"),
+    (Filter(first_seen_until=AT), "first_seen>? AND first_seen<?"),
+]
+"""Parts of a filter, and what an index is asked for by each."""
+
+
+# PostgreSQL chooses between the order and the filter by its statistics.
+@pytest.mark.parametrize("empty_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("via", VIA)
+async def test_a_filtered_page_is_cut_from_an_index_of_the_order_or_of_the_filter(
+    stored: Stored, via: Kind | None
+) -> None:
+    parents = (await parents_of(stored, "large", via))[:1]
+    for wanted, asked in WAYS:
+        rows = await stored.explain(
+            stored.command("large", Pages(Kind.LEAK, via, parents, PageRequest(20), NEWEST, wanted))
+        )
+        steps = [str(row[3]) for row in rows]
+        listed = [step for step in steps if step.startswith("SEARCH listed_")]
+        assert all("COVERING INDEX" in step for step in listed), steps
+        assert any(asked in step for step in listed), (wanted, steps)
+        assert any("_added_at (" in step for step in listed), (wanted, steps)
+
+
+@pytest.mark.parametrize("empty_url", ["sqlite"], indirect=True)
+async def test_a_narrow_scope_finds_what_is_its_own_at_a_machine_by_domain(stored: Stored) -> None:
+    machines = await stored.ids("large", Kind.ENDPOINT, 1)
+    page = Pages(Kind.LEAK, Kind.ENDPOINT, machines, PageRequest(20), NEWEST)
+    for read in (page, Lookup(Kind.ENDPOINT, machines)):
+        steps = [str(row[3]) for row in await stored.explain(stored.command("narrow", read))]
+        assert any("node_id=? AND status=? AND risk_level_name=? AND domain_number=?" in step for step in steps), steps
+    for column, in_range in (
+        ("added_at", Filter(added_at_since=AT)),
+        ("first_seen", Filter(first_seen_since=AT)),
+        ("risk_level", Filter(risk_level_min=3)),
+    ):
+        read = Pages(Kind.LEAK, None, (0,), PageRequest(20), Order(column), in_range)
+        steps = [str(row[3]) for row in await stored.explain(stored.command("narrow", read))]
+        assert any(f"ix_leaks_domain_{column} (domain_number=? AND {column}>" in step for step in steps), steps

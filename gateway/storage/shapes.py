@@ -1,0 +1,128 @@
+"""What decides the text of a page's statement, and the rows that tell what belongs to a parent."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import BigInteger, ColumnElement, FromClause, Select, bindparam, true
+from sqlalchemy.engine.interfaces import Dialect
+
+from gateway.storage.conditions import Condition, in_scope, of_organization, ordering, parts, within
+from gateway.storage.statements import equals
+from gateway.storage.tables import leaks, links
+from gateway.storage.ways import NAMED, Way, ways_of
+from schema.pages import Order, PageRequest
+from schema.records import Kind
+from schema.store import Pages
+
+
+@dataclass(frozen=True, slots=True)
+class PageShape:
+    """What decides the text of a page's statement; sizes, places and what a filter looks for are values.
+
+    Attributes:
+        is_narrow: Whether the scope has few domains.
+        by: How the scope's own leaks are found, where not in order from the index of all: by `domains`, by the part of
+            the filter that names what they are connected to, or by another (`filter`).
+        in_order: Whether they are found in order and in no other way, as they are inside other lists: what SQLite's
+            parser takes is nested no deeper.
+    """
+
+    kind: Kind
+    via: Kind | None
+    order: Order
+    page: PageRequest
+    filter: tuple[str, ...]
+    is_narrow: bool = False
+    by: str | None = None
+    in_order: bool = False
+
+    @classmethod
+    def of(cls, read: Pages, *, is_narrow: bool = False) -> "PageShape":
+        """The shape of a read; in a narrow scope leaks are found by domain."""
+        page = read.page
+        bounds = PageRequest(
+            None if page.limit is None else 0, page.backward, page.after and ("", ""), page.before and ("", "")
+        )
+        wanted = parts(read.filter)
+        are_leaks = read.kind is Kind.LEAK and page.limit is not None
+        by = _by(wanted, is_narrow=is_narrow) if are_leaks and read.via is None else None
+        return cls(read.kind, read.via, read.order, bounds, wanted, are_leaks and is_narrow, by)
+
+    @property
+    def ways(self) -> tuple[Way, ...]:
+        """The ways to the page other than in its order."""
+        if self.kind is not Kind.LEAK or self.page.limit is None or self.in_order:
+            return ()
+        is_of_node = self.via not in {None, Kind.DOMAIN}
+        is_narrow = self.is_narrow and is_of_node
+        return ways_of(self.filter, self.order, is_of_domain=self.via is Kind.DOMAIN, is_narrow=is_narrow)
+
+    def found(self, *, in_order: bool) -> "PageShape":
+        """The same, found in order or by the best way."""
+        return replace(self, in_order=in_order)
+
+    def without_limit(self) -> "PageShape":
+        """The same, of any length."""
+        return replace(self, page=replace(self.page, limit=None))
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The rows that tell what belongs to a parent: links, or the leaks themselves."""
+
+    rows: FromClause
+    parent: ColumnElement[Any] | None
+    leak_id: ColumnElement[Any]
+    are_leaks: bool = False
+
+    @classmethod
+    def of(cls, kind: Kind, via: Kind | None, at: str = "") -> "Source":
+        """The rows that tell which records of a kind belong to a parent; their name begins with `at`."""
+        if via is None or via is Kind.DOMAIN:
+            rows = leaks.alias(f"{at}leak") if at else leaks
+            return cls(rows, None if via is None else rows.c.domain_number, rows.c.id, are_leaks=True)
+        link = links[kind if via is Kind.LEAK else via]
+        rows = link.alias(f"{at}link") if at else link
+        return cls(rows, rows.c.leak_id if via is Kind.LEAK else rows.c.node_id, rows.c.leak_id)
+
+    def over(self, rows: FromClause) -> "Source":
+        """The same, of rows that have the same columns."""
+        parent = None if self.parent is None else rows.c[self.parent.name]
+        return Source(rows, parent, rows.c[self.leak_id.name], self.are_leaks)
+
+    def is_of(
+        self, parent: ColumnElement[Any] | None, dialect: Dialect, where: Condition | None = None
+    ) -> ColumnElement[bool]:
+        """Whether a row belongs to the parent, and a condition holds; all rows do where there is neither."""
+        if self.parent is None or parent is None:
+            organization = self.rows.c.organization_number
+            return true() if where is None else equals(organization, bindparam("organization"), dialect, where)
+        return equals(self.parent, parent, dialect, where)
+
+    def is_in_scope(
+        self, dialect: Dialect, where: Condition | None = None, *, by_organization: bool = False
+    ) -> ColumnElement[bool]:
+        """Whether a row of a parent lies in the scope, next to `is_of`, which says by what leaks are found."""
+        is_found = self.are_leaks and (self.parent is not None or where is not None)
+        return in_scope(self.rows, dialect, by_organization=by_organization or not is_found)
+
+    def is_leak(self, leak: FromClause) -> ColumnElement[bool]:
+        """Whether a row is about this leak."""
+        return of_organization(leak) & (leak.c.id == self.leak_id)
+
+
+def bounded(
+    found: Select[Any], shape: PageShape, value: ColumnElement[Any], row_id: ColumnElement[Any], at: str = ""
+) -> Select[Any]:
+    """What lies between the places of a page, in the direction that it is read in, up to its limit."""
+    within_places = found.where(*within(shape.page, shape.order, value, row_id, at))
+    ordered = within_places.order_by(*ordering(shape.page, shape.order, value, row_id))
+    return ordered if shape.page.limit is None else ordered.limit(bindparam(f"{at}limit", type_=BigInteger()))
+
+
+def _by(wanted: tuple[str, ...], *, is_narrow: bool) -> str | None:
+    """How to find the scope's own leaks without walking past those of others."""
+    named = [part for part in NAMED if part in wanted]
+    if "login" in wanted:
+        return "filter"
+    return named[0] if named else "domains" if is_narrow else "filter" if wanted else None

@@ -1,0 +1,34 @@
+"""What is kept of what is costly to make."""
+
+from typing import Any
+
+from schema.kept import Kept, Share
+
+
+def test_all_parts_of_a_cache_have_one_room() -> None:
+    kept: Kept[Any, tuple[int, str]] = Kept(10, lambda weighed: weighed[0])
+    light, heavy = Share(kept, 1), Share(kept, 4)
+    made: list[str] = []
+
+    def make(key: str) -> str:
+        made.append(key)
+        return key
+
+    def ask(share: Share[str], key: str) -> None:
+        assert share.get(key, lambda: make(key)) == key
+
+    for key in ("a", "b", "c"):
+        ask(light, key)
+    ask(heavy, "A")
+    ask(light, "a")
+    assert made == ["a", "b", "c", "A"]
+    ask(heavy, "B")
+    for key in ("a", "c", "b"):
+        ask(light, key)
+    assert made == ["a", "b", "c", "A", "B", "b"]
+
+
+def test_the_same_key_is_another_in_each_part() -> None:
+    kept: Kept[Any, tuple[int, str]] = Kept(10, lambda weighed: weighed[0])
+    one, other = Share(kept, 1), Share(kept, 1)
+    assert (one.get("key", lambda: "one"), other.get("key", lambda: "other")) == ("one", "other")
