@@ -8,9 +8,10 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, FromClause, Select, bindparam, exists, func, select, tuple_
 from sqlalchemy.engine.interfaces import Dialect
+from sqlalchemy.sql.selectable import NamedFromClause
 
 from gateway.storage.statements import SQLITE, is_in, unindexed
-from gateway.storage.tables import links, nodes
+from gateway.storage.tables import endpoint_dates, links, nodes
 from schema.pages import Order, PageRequest
 from schema.records import Kind
 from schema.scope import Scope
@@ -47,6 +48,25 @@ def visible_node(node: FromClause, kind: Kind, dialect: Dialect) -> Condition:
     link = links[kind].alias("visible")
     connected = exists().where(in_scope(link, dialect), link.c.node_id == node.c.id)
     return of_organization(node) & connected
+
+
+def as_shown(node: NamedFromClause, kind: Kind, dialect: Dialect, *, restricted: bool) -> FromClause:
+    """The rows of resources, users or endpoints with what a scope is shown of them.
+
+    Whoever is limited to some domains is shown the newest date that a leak of those gave an endpoint; all others the
+    organization's, which stands in the row.
+    """
+    if not restricted or kind is not Kind.ENDPOINT:
+        return node
+    shown = (_date_in_scope(node, dialect) if column.name == "date" else column for column in node.c)
+    return select(*shown).subquery(f"{node.name}_shown")
+
+
+def _date_in_scope(endpoint: FromClause, dialect: Dialect) -> ColumnElement[Any]:
+    date = endpoint_dates.alias("dated")
+    newest = select(func.max(date.c.date)).where(in_scope(date, dialect), date.c.node_id == endpoint.c.id)
+    no_date = bindparam("no_date", None, type_=date.c.date.type)
+    return func.coalesce(newest.scalar_subquery(), no_date).label("date")
 
 
 # ----------------------------------------------------------------- filters

@@ -41,8 +41,9 @@ _CODES = {"risk_level_name", "status", "type", "identity_type"}
 class JsonText:
     """Writes what one statement selects. Each list in it has values of its own, told apart by its place."""
 
-    def __init__(self, dialect: Dialect) -> None:
+    def __init__(self, dialect: Dialect, *, restricted: bool) -> None:
         self._dialect = dialect
+        self._restricted = restricted
         self._lists = 0
 
     def written(self, wanted: JsonList, page: PageShape) -> ColumnElement[Any]:
@@ -65,7 +66,7 @@ class JsonText:
         """The pieces of a list of what a row is connected to; of the scope's own leaks where there is no row."""
         at = f"p{self._lists}_"
         self._lists += 1
-        shape = page or PageShape.of(wanted.pages)
+        shape = page or PageShape.of(wanted.pages, restricted=self._restricted)
         pieces: list[Piece] = ["{"]
         for place, (key, part) in enumerate(wanted.parts):
             pieces += [f'{"," if place else ""}"{key}":', *self._part(part, wanted.pages, shape, row, at)]
@@ -173,7 +174,7 @@ def list_values(pages: Pages, place: int = 0) -> dict[str, Any]:
 
 
 def shape_of(selected: Sequence[Selected]) -> tuple[Any, ...]:
-    """What decides the text of what is selected."""
+    """What decides the text of what is selected, in one scope or another."""
     return tuple(_shape(one) for one in selected)
 
 
@@ -182,7 +183,7 @@ def _shape(one: Any) -> Any:
         case JsonObject():
             return tuple((key, _shape(member)) for key, member in one.members)
         case JsonList():
-            return PageShape.of(one.pages), tuple((key, _shape(part)) for key, part in one.parts)
+            return PageShape.of(one.pages, restricted=True), tuple((key, _shape(part)) for key, part in one.parts)
         case JsonNodes():
             return _shape(one.node), one.edge
         case (str() as key, part):

@@ -12,6 +12,7 @@ from sqlalchemy.engine.interfaces import Dialect
 from gateway.storage.conditions import (
     LISTED_FILTERS,
     NODE_FILTERS,
+    as_shown,
     in_scope,
     matches,
     of_leak,
@@ -32,6 +33,7 @@ class PageShape:
     """What decides the text of a page's statement; sizes, places and what a filter looks for are values.
 
     Attributes:
+        restricted: Whether the scope is that of a caller who is limited to some domains.
         by: How the scope's own leaks are found, where not in order from the index of all: `domains`, or the part of the
             filter that names what they are connected to.
     """
@@ -41,10 +43,11 @@ class PageShape:
     order: Order
     page: PageRequest
     filter: tuple[str, ...]
+    restricted: bool
     by: str | None = None
 
     @classmethod
-    def of(cls, read: Pages, *, is_narrow: bool = False) -> "PageShape":
+    def of(cls, read: Pages, *, restricted: bool, is_narrow: bool = False) -> "PageShape":
         """The shape of a read; in a narrow scope the scope's own leaks are found by domain."""
         page = read.page
         bounds = PageRequest(
@@ -53,7 +56,7 @@ class PageShape:
         wanted = parts(read.filter)
         is_of_scope = read.kind is Kind.LEAK and read.via is None and page.limit is not None
         by = _by(wanted, is_narrow=is_narrow) if is_of_scope else None
-        return cls(read.kind, read.via, read.order, bounds, wanted, by)
+        return cls(read.kind, read.via, read.order, bounds, wanted, restricted, by)
 
     def without_limit(self) -> "PageShape":
         """The same, of any length."""
@@ -160,7 +163,7 @@ def _nodes_of_page(shape: PageShape, parent: ColumnElement[Any] | None, dialect:
 def _linked_nodes(
     shape: PageShape, link: FromClause, is_linked: ColumnElement[bool], dialect: Dialect, at: str
 ) -> Select[Any]:
-    node = nodes[shape.kind].alias(f"{at}node")
+    node = as_shown(nodes[shape.kind].alias(f"{at}node"), shape.kind, dialect, restricted=shape.restricted)
     is_node = of_organization(node) & (node.c.id == link.c.node_id)
     found = select(*node.c).join_from(link, node, is_node).where(is_linked)
     # The nodes of a leak are few: they are sorted, never read in order through all nodes of the organization.

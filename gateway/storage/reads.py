@@ -1,7 +1,7 @@
 """From the reads of the port to statements, and from rows to answers.
 
-A read's shape (its kinds, order, direction, the parts of its filter, what it selects) decides its SQL; ids, sizes,
-places and the scope are values. So a shape is compiled once.
+A read's shape (its kinds, order, direction, the parts of its filter, what it selects) decides its SQL, and whether the
+scope is restricted; ids, sizes, places and the scope itself are values. So a shape is compiled once.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -13,6 +13,7 @@ from sqlalchemy.engine.interfaces import Dialect
 
 from gateway.storage import engine
 from gateway.storage.conditions import (
+    as_shown,
     filter_values,
     in_scope,
     of_organization,
@@ -82,25 +83,28 @@ class Statements:
     def command(self, scope: Scope, read: Read) -> Command:
         """The statement of a read, with its values."""
         values = self._scope_values(scope)
-        is_narrow = len(scope.domains) <= _MOST_DOMAINS_OF_A_NARROW_SCOPE
+        restricted, is_narrow = scope.restricted, len(scope.domains) <= _MOST_DOMAINS_OF_A_NARROW_SCOPE
         match read:
             case Lookup():
                 shape, selected = self._describe(read.select)
                 # One id is looked for as itself: a list would cost SQLite what the rest of a small answer does.
                 ids = {"id": read.ids[0]} if len(read.ids) == 1 else {"ids": read.ids}
-                statement = self._statement((read.kind, shape, len(read.ids) == 1), _lookup, read)
+                key = read.kind, shape, len(read.ids) == 1, restricted
+                statement = self._statement(
+                    key, lambda read, dialect: _lookup(read, dialect, restricted=restricted), read
+                )
                 return statement.bind(scope, self._sharing(scope, read), **values, **selected, **ids)
             case Counts():
                 statement = self._statement((read.kind, read.via, parts(read.filter)), _counts, read)
                 return statement.bind(scope, **values, **filter_values(read.filter), parents=read.parents)
             case Pages():
                 shape, selected = self._describe(read.select)
-                page = PageShape.of(read, is_narrow=is_narrow)
+                page = PageShape.of(read, restricted=restricted, is_narrow=is_narrow)
                 statement = self._statement((page, shape), lambda read, dialect: _pages(read, page, dialect), read)
                 return statement.bind(scope, **values, **selected, **_page_values(read))
             case Written():
                 shape, selected = self._describe(read.list.parts)
-                page = PageShape.of(read.list.pages, is_narrow=is_narrow)
+                page = PageShape.of(read.list.pages, restricted=restricted, is_narrow=is_narrow)
                 statement = self._statement(
                     (page, shape, Written), lambda read, dialect: _written(read, page, dialect), read
                 )
@@ -184,11 +188,12 @@ def _page_values(read: Pages) -> dict[str, Any]:
 # -------------------------------------------------------------- statements
 
 
-def _lookup(read: Lookup, dialect: Dialect) -> Select[Any]:
-    row = leaks if read.kind is Kind.LEAK else nodes[read.kind]
-    visible = in_scope(row, dialect) if read.kind is Kind.LEAK else visible_node(row, read.kind, dialect)
+def _lookup(read: Lookup, dialect: Dialect, *, restricted: bool) -> Select[Any]:
+    is_leak, kind = read.kind is Kind.LEAK, read.kind
+    row = leaks if is_leak else as_shown(nodes[kind], kind, dialect, restricted=restricted)
+    visible = in_scope(row, dialect) if is_leak else visible_node(row, kind, dialect)
     is_asked = row.c.id == bindparam("id") if len(read.ids) == 1 else is_in(dialect, row.c.id, "ids")
-    return _selected(read, row, row.c.id, dialect).where(visible, is_asked)
+    return _selected(read, row, row.c.id, JsonText(dialect, restricted=restricted)).where(visible, is_asked)
 
 
 def _counts(read: Counts, dialect: Dialect) -> Select[Any]:
@@ -199,19 +204,20 @@ def _counts(read: Counts, dialect: Dialect) -> Select[Any]:
 
 
 def _written(read: Written, page: PageShape, dialect: Dialect) -> Select[Any]:
-    return select(JsonText(dialect).written(read.list, page))
+    return select(JsonText(dialect, restricted=page.restricted).written(read.list, page))
 
 
 def _pages(read: Pages, shape: PageShape, dialect: Dialect) -> Select[Any]:
+    text = JsonText(dialect, restricted=shape.restricted)
     if read.via is None:
         rows = rows_of_page(shape, None, dialect).subquery("page")
-        return _in_order(_selected(read, rows, literal_column("0"), dialect), shape, rows)
+        return _in_order(_selected(read, rows, literal_column("0"), text), shape, rows)
     if read.kind is not Kind.LEAK:
-        return _nodes_of_leaks(read, shape, dialect)
-    return _leaks_of_parents(read, shape, dialect)
+        return _nodes_of_leaks(read, shape, dialect, text)
+    return _leaks_of_parents(read, shape, dialect, text)
 
 
-def _leaks_of_parents(read: Pages, shape: PageShape, dialect: Dialect) -> Select[Any]:
+def _leaks_of_parents(read: Pages, shape: PageShape, dialect: Dialect, text: JsonText) -> Select[Any]:
     """For each parent the ids of its page, from one index; then the leaks by id."""
     parents, position, parent = _parents(read.via, dialect)
     ids = ids_of_page(shape, parent, dialect)
@@ -222,10 +228,10 @@ def _leaks_of_parents(read: Pages, shape: PageShape, dialect: Dialect) -> Select
         lateral = ids.lateral("page")
         is_shown = of_organization(shown) & (shown.c.id == lateral.c[0])
         page = parents.join(lateral, literal_column("true")).join(shown, is_shown)
-    return _in_order(_selected(read, shown, position, dialect).select_from(page), shape, shown, position)
+    return _in_order(_selected(read, shown, position, text).select_from(page), shape, shown, position)
 
 
-def _nodes_of_leaks(read: Pages, shape: PageShape, dialect: Dialect) -> Select[Any]:
+def _nodes_of_leaks(read: Pages, shape: PageShape, dialect: Dialect, text: JsonText) -> Select[Any]:
     """The nodes of each leak, numbered in order, up to the limit."""
     parents, position, parent = _parents(read.via, dialect)
     unlimited = shape.without_limit()
@@ -233,12 +239,10 @@ def _nodes_of_leaks(read: Pages, shape: PageShape, dialect: Dialect) -> Select[A
     node = rows.subquery("node")
     order = ordering(shape.page, shape.order, node.c[shape.order.column], node.c.id)
     if shape.page.limit is None:
-        return _in_order(_selected(read, node, node.c.position, dialect), shape, node, node.c.position)
+        return _in_order(_selected(read, node, node.c.position, text), shape, node, node.c.position)
     place = func.row_number().over(partition_by=node.c.position, order_by=order).label("place")
     page = select(*node.c, place).subquery("page")
-    found = _selected(read, page, page.c.position, dialect).where(
-        page.c.place <= bindparam("limit", type_=BigInteger())
-    )
+    found = _selected(read, page, page.c.position, text).where(page.c.place <= bindparam("limit", type_=BigInteger()))
     return found.order_by(page.c.position, page.c.place)
 
 
@@ -249,10 +253,9 @@ def _parents(via: Kind | None, dialect: Dialect) -> tuple[FromClause, ColumnElem
     return parents, position.label("position"), parents.c.value
 
 
-def _selected(read: Lookup | Pages, row: FromClause, first: ColumnElement[Any], dialect: Dialect) -> Select[Any]:
+def _selected(read: Lookup | Pages, row: FromClause, first: ColumnElement[Any], text: JsonText) -> Select[Any]:
     """What a read selects of a row, behind the row's id or its parent's position."""
     wanted = read.select if read.select is not None else tuple(Column(name) for name in columns(read.kind))
-    text = JsonText(dialect)
     return select(first, *(text.selected(one, row) for one in wanted))
 
 
