@@ -6,7 +6,7 @@ A parent is a row of a list of parents, or a row that the page is read for in pa
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, FromClause, Integer, Select, bindparam, func, select, true
+from sqlalchemy import BigInteger, ColumnElement, FromClause, Integer, Select, Subquery, bindparam, func, select, true
 from sqlalchemy.engine.interfaces import Dialect
 
 from gateway.storage.conditions import (
@@ -166,8 +166,10 @@ def _linked_nodes(
     node = as_shown(nodes[shape.kind].alias(f"{at}node"), shape.kind, dialect, restricted=shape.restricted)
     is_node = of_organization(node) & (node.c.id == link.c.node_id)
     found = select(*node.c).join_from(link, node, is_node).where(is_linked)
-    # The nodes of a leak are few: they are sorted, never read in order through all nodes of the organization.
-    value, row_id = (unindexed(column, dialect) for column in (node.c[shape.order.column], node.c.id))
+    # The nodes of a leak are few: they are sorted, never read in order through all nodes of the organization. What is
+    # worked out has no index; sorted by as it is shown, it is worked out once.
+    shown, row_id = node.c[shape.order.column], unindexed(node.c.id, dialect)
+    value = shown if isinstance(node, Subquery) else unindexed(shown, dialect)
     return _bounded(found, shape, value, row_id, at)
 
 
