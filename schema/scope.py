@@ -29,11 +29,13 @@ class Scope:
         organization: The organization's number in the store.
         domains: The numbers of the visible domains, ascending; the records of no other are read or counted.
         named: The domain ids the request named, if it did; a cursor is bound to them.
+        restricted: Whether whoever asks is limited to some domains: then nothing that is told hangs on the others.
     """
 
     organization: int
     domains: tuple[int, ...]
     named: tuple[str, ...] = ()
+    restricted: bool = True
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ class Caller:
 
     def _scope(self, domains: Iterable[Domain], named: tuple[str, ...] = ()) -> Scope:
         numbers = tuple(sorted(domain.number for domain in domains))
-        return Scope(organization=self.organization.number, domains=numbers, named=named)
+        return Scope(self.organization.number, numbers, named=named, restricted=self.restricted)
 
 
 def parse_uuid(value: str, argument: str) -> str:

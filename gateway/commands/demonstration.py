@@ -110,4 +110,4 @@ async def _a_leak(engine: Engine, organization: Organization) -> str:
 
 
 def _scope(organization: Organization, domains: list[Domain]) -> Scope:
-    return Scope(organization.number, tuple(sorted(domain.number for domain in domains)))
+    return Scope(organization.number, tuple(sorted(domain.number for domain in domains)), restricted=False)

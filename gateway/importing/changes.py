@@ -8,7 +8,7 @@ from gateway.importing.ids import leak_id, namespace_of
 from gateway.importing.nodes import Nodes
 from gateway.importing.records import ImportedLeak
 from gateway.storage.imports import Changes, Row
-from schema.records import Domain, Organization
+from schema.records import Domain, Kind, Organization
 
 
 @dataclass(slots=True)
@@ -19,6 +19,7 @@ class Candidate:
         id: The leak's id.
         content: The leak's half of the content hash.
         connections: The other half, or None where the record says nothing of connections.
+        connected_in: The domain of the record that named the connections: their dates were given there.
         replaced: The record of the same leak that came before in the batch.
     """
 
@@ -27,6 +28,7 @@ class Candidate:
     record: ImportedLeak
     content: bytes
     connections: bytes | None
+    connected_in: Domain
     replaced: "Candidate | None" = None
 
     @property
@@ -41,6 +43,7 @@ class Candidate:
         self.record.fingerprint = self.record.fingerprint or earlier.record.fingerprint
         if self.connections is None:
             self.connections = earlier.connections
+            self.connected_in = earlier.connected_in
             self.record.connections = earlier.record.connections
 
 
@@ -57,7 +60,7 @@ def candidate(record: ImportedLeak, domain: Domain) -> Candidate:
     """A record in its domain."""
     id_ = record.id or leak_id(namespace_of(domain.id), record.url, record.login, record.fingerprint)
     connections = None if record.connections is None else connections_half(record.connections)
-    return Candidate(id_, domain, record, leak_half(record, domain.id), connections)
+    return Candidate(id_, domain, record, leak_half(record, domain.id), connections, domain)
 
 
 def last_of_each(candidates: Iterable[Candidate]) -> dict[str, Candidate]:
@@ -96,6 +99,7 @@ class Plan:
     def finish(self) -> Changes:
         """All changes, their rows in an order that the indexes like: links lie by what they lead to."""
         self.changes.nodes = self._nodes.take_unwritten()
+        self.changes.dates = self._nodes.take_unwritten_dates()
         for rows in self.changes.links.values():
             rows.sort(key=_node_id)
         return self.changes
@@ -114,6 +118,7 @@ class Plan:
             self._link(leak)
         else:
             self._put(leak, connections)
+            self._connect(leak)
             self.changes.restated.append((*_listed_by(leak), self._organization, leak.id))
         return True
 
@@ -138,18 +143,21 @@ class Plan:
         )
 
     def _link(self, leak: Candidate) -> None:
-        if leak.record.connections is None:
-            return
         its_leak, listed_by = (self._organization, leak.id), _listed_by(leak)
-        for kind, ids in self._nodes.ids(leak.record.connections):
+        for kind, ids in self._connect(leak):
             self.changes.links[kind].extend([(*its_leak, id_, *listed_by, *its_leak) for id_ in ids])
+
+    def _connect(self, leak: Candidate) -> Iterable[tuple[Kind, set[str]]]:
+        """The ids of what a leak is connected to, by kind; those nodes become due, with their dates."""
+        if leak.record.connections is None:
+            return ()
+        return self._nodes.ids(leak.record.connections, leak.connected_in.number)
 
     def _count_replaced(self, leak: Candidate, *, changed: bool) -> None:
         """Count the records that came before; their nodes stay, with their dates, as if each had been written."""
         later = leak
         while (earlier := later.replaced) is not None:
-            if earlier.record.connections is not None:
-                self._nodes.ids(earlier.record.connections)
+            self._connect(earlier)
             if changed and earlier.says != later.says:
                 self.counts.updated += 1
             else:

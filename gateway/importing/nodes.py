@@ -1,4 +1,4 @@
-"""The resources, users and endpoints of an import: their ids, and the rows of those not yet written."""
+"""The resources, users and endpoints of an import: their ids, and the rows of what is not yet written of them."""
 
 from typing import Generic, TypeVar
 
@@ -48,7 +48,9 @@ class Nodes:
             kind: Recent(remembered) for kind in (Kind.RESOURCE, Kind.USER)
         }
         self._endpoints: Recent[str, tuple[str, str]] = Recent(remembered)
+        self._dates: Recent[tuple[str, int], str] = Recent(remembered)
         self._unwritten: dict[Kind, list[Row]] = {kind: [] for kind in CONNECTED}
+        self._unwritten_dates: list[Row] = []
 
     def take_unwritten(self) -> dict[Kind, list[Row]]:
         """The rows that are due, in the order of their keys."""
@@ -56,12 +58,18 @@ class Nodes:
         self._unwritten = {kind: [] for kind in CONNECTED}
         return taken
 
-    def ids(self, connections: ImportedConnections) -> tuple[tuple[Kind, set[str]], ...]:
-        """The ids of what a record is connected to, by kind; rows that are new become due."""
+    def take_unwritten_dates(self) -> list[Row]:
+        """The dates that are due, in the order of their keys."""
+        taken = sorted(self._unwritten_dates)
+        self._unwritten_dates = []
+        return taken
+
+    def ids(self, connections: ImportedConnections, domain_number: int) -> tuple[tuple[Kind, set[str]], ...]:
+        """The ids of what a record of a domain is connected to, by kind; rows that are new become due."""
         return (
             (Kind.RESOURCE, {self._pair(Kind.RESOURCE, pair) for pair in connections.resources}),
             (Kind.USER, {self._pair(Kind.USER, pair) for pair in connections.users}),
-            (Kind.ENDPOINT, {self._endpoint(*endpoint) for endpoint in connections.endpoints}),
+            (Kind.ENDPOINT, {self._endpoint(*endpoint, domain_number) for endpoint in connections.endpoints}),
         )
 
     def _pair(self, kind: Kind, pair: tuple[str, str]) -> str:
@@ -72,7 +80,14 @@ class Nodes:
         self._unwritten[kind].append((self._number, id_, *pair))
         return id_
 
-    def _endpoint(self, filename: str, date: str | None) -> str:
+    def _endpoint(self, filename: str, date: str | None, domain_number: int) -> str:
+        id_ = self._endpoint_id(filename, date)
+        if date is not None and date > (self._dates.get((id_, domain_number)) or ""):
+            self._dates[id_, domain_number] = date
+            self._unwritten_dates.append((self._number, id_, domain_number, date))
+        return id_
+
+    def _endpoint_id(self, filename: str, date: str | None) -> str:
         known = self._endpoints.get(filename)
         newest = date or ""
         if known is not None and newest <= known[1]:

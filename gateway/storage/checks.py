@@ -9,7 +9,8 @@ from gateway.storage.engine import Damaged, Engine, Rows, fetch
 from gateway.storage.migrations import is_at_head
 from gateway.storage.roles import BOUNDED, POLICIES
 from gateway.storage.statements import SQLITE, Command, Statement
-from gateway.storage.tables import LISTED_BY, leaks, links, metadata
+from gateway.storage.tables import LISTED_BY, endpoint_dates, leaks, links, metadata, nodes
+from schema.records import Kind
 
 _BROKEN_PAGES = "SELECT integrity_check FROM pragma_integrity_check(20) WHERE integrity_check <> 'ok'"
 _LOST_PARENTS = 'SELECT "table", "parent", count(*) FROM pragma_foreign_key_check GROUP BY 1, 2 ORDER BY 1, 2'
@@ -37,7 +38,7 @@ async def find_troubles(engine: Engine) -> list[str]:
     Raises:
         Unavailable: it does not answer just now.
     """
-    checks: tuple[Check, ...] = (*(_SQLITE if engine.dialect is SQLITE else _POSTGRESQL), _version, _links)
+    checks: tuple[Check, ...] = (*(_SQLITE if engine.dialect is SQLITE else _POSTGRESQL), _version, _links, _dates)
     troubles: list[str] = []
     for check in checks:
         try:
@@ -99,6 +100,22 @@ async def _links(engine: Engine) -> Sequence[str]:
         if count:
             troubles.append(f"{count} rows of {link.name} do not repeat what their leak says.")
     return troubles
+
+
+async def _dates(engine: Engine) -> Sequence[str]:
+    """What a domain's leaks gave, the organization's leaks gave."""
+    if not await is_at_head(engine):
+        return ()
+    ((count,),) = await _rows(engine, Statement(_too_new(), engine.dialect).sql)
+    return [f"{count} rows of {endpoint_dates.name} are newer than their endpoint's date."] if count else ()
+
+
+def _too_new() -> Select[Any]:
+    endpoint, date = nodes[Kind.ENDPOINT], endpoint_dates
+    is_its_endpoint = and_(
+        endpoint.c.organization_number == date.c.organization_number, endpoint.c.id == date.c.node_id
+    )
+    return select(func.count()).select_from(date.join(endpoint, is_its_endpoint)).where(date.c.date > endpoint.c.date)
 
 
 def _differing(link: Table) -> Select[Any]:

@@ -19,9 +19,10 @@ from sqlalchemy import (
     tuple_,
 )
 from sqlalchemy.engine.interfaces import Dialect
+from sqlalchemy.sql.selectable import NamedFromClause
 
 from gateway.storage.statements import SQLITE, equals, for_each, is_in, unindexed
-from gateway.storage.tables import LISTED_BY, leaks, links, nodes
+from gateway.storage.tables import LISTED_BY, endpoint_dates, leaks, links, nodes
 from schema.pages import Order, PageRequest
 from schema.records import Kind, LeakStatus, RiskLevelName
 from schema.scope import Scope
@@ -76,6 +77,25 @@ def _any_of(link: FromClause, dialect: Dialect, *, by_domain: bool) -> Select[An
     """A link to a node; by its domain where the other columns are given that the index has in front of it."""
     rows = for_each(link, EVERY_VALUE) if by_domain and dialect is SQLITE else link
     return select(link.c.leak_id).select_from(rows)
+
+
+def as_shown(node: NamedFromClause, kind: Kind, dialect: Dialect, *, restricted: bool) -> FromClause:
+    """The rows of resources, users or endpoints with what a scope is shown of them.
+
+    Whoever is limited to some domains is shown the newest date that a leak of those gave an endpoint; all others the
+    organization's, which stands in the row.
+    """
+    if not restricted or kind is not Kind.ENDPOINT:
+        return node
+    shown = (_date_in_scope(node, dialect) if column.name == "date" else column for column in node.c)
+    return select(*shown).subquery(f"{node.name}_shown")
+
+
+def _date_in_scope(endpoint: FromClause, dialect: Dialect) -> ColumnElement[Any]:
+    date = endpoint_dates.alias("dated")
+    newest = select(func.max(date.c.date)).where(in_scope(date, dialect), date.c.node_id == endpoint.c.id)
+    no_date = bindparam("no_date", None, type_=date.c.date.type)
+    return func.coalesce(newest.scalar_subquery(), no_date).label("date")
 
 
 # ----------------------------------------------------------------- filters

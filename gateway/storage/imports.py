@@ -11,7 +11,7 @@ from sqlalchemy.engine.interfaces import Dialect
 
 from gateway.storage.engine import Program
 from gateway.storage.statements import SQLITE, Command, Statement, is_in
-from gateway.storage.tables import domains, leaks, links, nodes, organizations
+from gateway.storage.tables import domains, endpoint_dates, leaks, links, nodes, organizations
 from schema.records import CONNECTED, Domain, Kind
 
 Row: TypeAlias = tuple[Any, ...]
@@ -32,6 +32,7 @@ class Changes:
     Attributes:
         nodes: What leaks are connected to, by kind; those that are stored already are passed over, and of an
             endpoint's dates the newest stays.
+        dates: Those that leaks of a domain gave endpoints; of each domain's the newest stays.
         leaks: The new and the updated.
         unlinked: The ids of leaks whose connections are replaced by those in `links`.
         restated: Leaks whose connections stay, but are listed by other values: domain number, risk level, first seen,
@@ -41,6 +42,7 @@ class Changes:
     """
 
     nodes: dict[Kind, list[Row]] = field(default_factory=_rows_by_kind)
+    dates: list[Row] = field(default_factory=list)
     leaks: list[Row] = field(default_factory=list)
     unlinked: list[str] = field(default_factory=list)
     restated: list[Row] = field(default_factory=list)
@@ -73,6 +75,7 @@ class ImportStatements:
         self._add_domain = Statement(_insert_domain(dialect), dialect)
         self._put_leak = Statement(_put_leak(dialect), dialect)
         self._put_node = {kind: Statement(_put_node(kind, dialect), dialect) for kind in CONNECTED}
+        self._put_date = Statement(_put_newest(endpoint_dates, dialect), dialect)
         self._link = {kind: Statement(_insert_link(links[kind]), dialect) for kind in CONNECTED}
         self._unlink = {kind: Statement(_unlink(links[kind], dialect), dialect) for kind in CONNECTED}
         self._restate = {kind: Statement(_restate(links[kind]), dialect) for kind in CONNECTED}
@@ -100,7 +103,7 @@ class ImportStatements:
         """Write a batch's changes; the organization is locked."""
         unlinked = {"organization": organization, "ids": changes.unlinked}
         commands = [_many(self._put_node[kind], changes.nodes[kind]) for kind in CONNECTED]
-        commands.append(_many(self._put_leak, changes.leaks))
+        commands += [_many(self._put_date, changes.dates), _many(self._put_leak, changes.leaks)]
         if changes.unlinked:
             commands += [self._unlink[kind].bind(**unlinked) for kind in CONNECTED]
         commands += [_many(self._restate[kind], changes.restated) for kind in CONNECTED]
@@ -149,12 +152,16 @@ def _put_leak(dialect: Dialect) -> Any:
 
 
 def _put_node(kind: Kind, dialect: Dialect) -> Any:
-    table = nodes[kind]
+    if kind is Kind.ENDPOINT:
+        return _put_newest(nodes[kind], dialect)
+    return _upsert(nodes[kind], dialect).on_conflict_do_nothing()
+
+
+def _put_newest(table: Table, dialect: Dialect) -> Any:
+    """Of a row's dates the newest stays."""
     statement = _upsert(table, dialect)
-    if kind is not Kind.ENDPOINT:
-        return statement.on_conflict_do_nothing()
     return statement.on_conflict_do_update(
-        index_elements=[table.c.organization_number, table.c.id],
+        index_elements=list(table.primary_key),
         set_={"date": statement.excluded.date},
         where=statement.excluded.date > table.c.date,
     )

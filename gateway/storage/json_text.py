@@ -5,7 +5,6 @@ way up.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any, TypeAlias
 
 from sqlalchemy import ColumnElement, FromClause, Select, Text, cast, func, literal_column, select
@@ -13,7 +12,7 @@ from sqlalchemy.engine.interfaces import Dialect
 
 from gateway.storage.conditions import filter_values, ordering, page_values
 from gateway.storage.pages import count_of, nodes_of_leak, rows_of_page
-from gateway.storage.shapes import PageShape
+from gateway.storage.shapes import PageShape, Reach
 from gateway.storage.statements import SQLITE
 from gateway.storage.types import Id, Instant
 from schema.pages import PageRequest
@@ -36,6 +35,7 @@ Piece: TypeAlias = str | ColumnElement[Any]
 _MOST_MEMBERS = 60
 """SQLite's functions take 127 arguments (SQLITE_MAX_FUNCTION_ARG), two a member."""
 
+_ANY = Reach(is_narrow=False, restricted=True)
 _PLAIN = {"risk_level", "domain_number"}
 _CODES = {"risk_level_name", "status", "type", "identity_type"}
 
@@ -45,12 +45,12 @@ class JsonText:
 
     Args:
         dialect: The engine's.
-        is_narrow: Whether the scope has few domains.
+        reach: What of the scope decides the text.
     """
 
-    def __init__(self, dialect: Dialect, *, is_narrow: bool) -> None:
+    def __init__(self, dialect: Dialect, reach: Reach) -> None:
         self._dialect = dialect
-        self._is_narrow = is_narrow
+        self._reach = reach
         self._lists = 0
 
     def written(self, wanted: JsonList, page: PageShape) -> ColumnElement[Any]:
@@ -73,7 +73,7 @@ class JsonText:
         """The pieces of a list of what a row is connected to; of the scope's own leaks where there is no row."""
         at = f"p{self._lists}_"
         self._lists += 1
-        shape = page or replace(PageShape.of(wanted.pages), in_order=True)
+        shape = page or PageShape.of(wanted.pages, self._reach).found(in_order=True)
         pieces: list[Piece] = ["{"]
         for place, (key, part) in enumerate(wanted.parts):
             pieces += [f'{"," if place else ""}"{key}":', *self._part(part, wanted.pages, shape, row, at)]
@@ -85,7 +85,7 @@ class JsonText:
                 return [f'"{part.text}"']
             case JsonTotal():
                 counts = Counts(pages.kind, pages.via, (), pages.filter)
-                counted = count_of(counts, _id(row), self._dialect, at, is_narrow=self._is_narrow)
+                counted = count_of(counts, _id(row), self._dialect, at, is_narrow=self._reach.is_narrow)
                 return [cast(counted.scalar_subquery(), Text)]
             case JsonNodes():
                 return ["[", self._nodes(part, shape, row, at), "]"]
@@ -182,7 +182,7 @@ def list_values(pages: Pages, place: int = 0) -> dict[str, Any]:
 
 
 def shape_of(selected: Sequence[Selected]) -> tuple[Any, ...]:
-    """What decides the text of what is selected."""
+    """What decides the text of what is selected, in one scope or another."""
     return tuple(_shape(one) for one in selected)
 
 
@@ -191,7 +191,7 @@ def _shape(one: Any) -> Any:
         case JsonObject():
             return tuple((key, _shape(member)) for key, member in one.members)
         case JsonList():
-            return PageShape.of(one.pages), tuple((key, _shape(part)) for key, part in one.parts)
+            return PageShape.of(one.pages, _ANY), tuple((key, _shape(part)) for key, part in one.parts)
         case JsonNodes():
             return _shape(one.node), one.edge
         case (str() as key, part):

@@ -6,10 +6,19 @@ A parent is a row of a list of parents, or a row that the page is read for in pa
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, Integer, Select, bindparam, func, select, true
+from sqlalchemy import ColumnElement, FromClause, Integer, Select, Subquery, bindparam, func, select, true
 from sqlalchemy.engine.interfaces import Dialect
 
-from gateway.storage.conditions import NODE_FILTERS, in_scope, is_listed, matches, of_leak, of_organization, parts
+from gateway.storage.conditions import (
+    NODE_FILTERS,
+    as_shown,
+    in_scope,
+    is_listed,
+    matches,
+    of_leak,
+    of_organization,
+    parts,
+)
 from gateway.storage.finding import beside, ids_of_page
 from gateway.storage.shapes import PageShape, Source, bounded
 from gateway.storage.statements import SQLITE, each, unindexed
@@ -110,9 +119,11 @@ def _nodes_of_page(shape: PageShape, parent: ColumnElement[Any] | None, dialect:
 def _linked_nodes(
     shape: PageShape, link: FromClause, is_linked: ColumnElement[bool], dialect: Dialect, at: str
 ) -> Select[Any]:
-    node = nodes[shape.kind].alias(f"{at}node")
+    node = as_shown(nodes[shape.kind].alias(f"{at}node"), shape.kind, dialect, restricted=shape.restricted)
     is_node = of_organization(node) & (node.c.id == link.c.node_id)
     found = select(*node.c).join_from(link, node, is_node).where(is_linked)
-    # The nodes of a leak are few: they are sorted, never read in order through all nodes of the organization.
-    value, row_id = (unindexed(column, dialect) for column in (node.c[shape.order.column], node.c.id))
+    # The nodes of a leak are few: they are sorted, never read in order through all nodes of the organization. What is
+    # worked out has no index; sorted by as it is shown, it is worked out once.
+    shown, row_id = node.c[shape.order.column], unindexed(node.c.id, dialect)
+    value = shown if isinstance(node, Subquery) else unindexed(shown, dialect)
     return bounded(found, shape, value, row_id, at)

@@ -1,7 +1,7 @@
 """From the reads of the port to statements, and from rows to answers.
 
-A read's shape (its kinds, order, direction, the parts of its filter, what it selects) decides its SQL; ids, sizes,
-places and the scope are values. So a shape is compiled once.
+A read's shape (its kinds, order, direction, the parts of its filter, what it selects) decides its SQL, and whether the
+scope is restricted; ids, sizes, places and the scope itself are values. So a shape is compiled once.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -13,6 +13,7 @@ from sqlalchemy.engine.interfaces import Dialect
 
 from gateway.storage import engine
 from gateway.storage.conditions import (
+    as_shown,
     filter_values,
     in_scope,
     of_organization,
@@ -27,7 +28,7 @@ from gateway.storage.explaining import measured
 from gateway.storage.finding import ids_of_page
 from gateway.storage.json_text import JsonText, json_values, list_values, shape_of
 from gateway.storage.pages import count_of, rows_of_page
-from gateway.storage.shapes import PageShape
+from gateway.storage.shapes import PageShape, Reach
 from gateway.storage.statements import SQLITE, Command, Sharing, Statement, bound_list, each, is_in, nesting
 from gateway.storage.tables import leaks, nodes
 from gateway.storage.types import Id
@@ -45,9 +46,6 @@ _SELECTIONS_KEPT = 512
 _SCOPES_KEPT = 512
 _MOST_NESTED = 11
 """SQLite's parser has a stack for a hundred symbols (YYSTACKDEPTH), of which a parenthesis takes up to nine."""
-
-_MOST_DOMAINS_OF_A_NARROW_SCOPE = 8
-"""A page of so few domains is put together of a page of each: the index of all would be walked past all others."""
 
 
 class SQLStore:
@@ -94,37 +92,37 @@ class Statements:
     def command(self, scope: Scope, read: Read) -> Command:
         """The statement of a read, with its values."""
         values = self._scope_values(scope)
-        is_narrow = len(scope.domains) <= _MOST_DOMAINS_OF_A_NARROW_SCOPE
+        reach = Reach.of(scope)
         match read:
             case Lookup():
                 shape, selected = self._describe(read.select)
                 # One id is looked for as itself: a list would cost SQLite what the rest of a small answer does.
                 ids = {"id": read.ids[0]} if len(read.ids) == 1 else {"ids": read.ids}
                 statement = self._statement(
-                    (read.kind, shape, is_narrow, len(read.ids) == 1),
-                    lambda _: _lookup(read, self._dialect, is_narrow),
+                    (read.kind, shape, reach, len(read.ids) == 1),
+                    lambda _: _lookup(read, self._dialect, reach),
                 )
                 return statement.bind(scope, self._sharing(scope, read), **values, **selected, **ids)
             case Counts():
                 statement = self._statement(
-                    (read.kind, read.via, parts(read.filter), is_narrow),
-                    lambda _: _counts(read, self._dialect, is_narrow),
+                    (read.kind, read.via, parts(read.filter), reach),
+                    lambda _: _counts(read, self._dialect, reach),
                 )
                 return statement.bind(scope, **values, **filter_values(read.filter), parents=read.parents)
             case Pages():
                 shape, selected = self._describe(read.select)
-                page = PageShape.of(read, is_narrow=is_narrow)
+                page = PageShape.of(read, reach)
                 statement = self._statement(
-                    (page, shape, is_narrow),
-                    lambda in_order: _pages(read, page.found(in_order=in_order), self._dialect, is_narrow),
+                    (page, shape, reach),
+                    lambda in_order: _pages(read, page.found(in_order=in_order), self._dialect, reach),
                 )
                 return statement.bind(scope, **values, **selected, **_page_values(read))
             case Written():
                 shape, selected = self._describe(read.list.parts)
-                page = PageShape.of(read.list.pages, is_narrow=is_narrow)
+                page = PageShape.of(read.list.pages, reach)
                 statement = self._statement(
-                    (page, shape, is_narrow, Written),
-                    lambda in_order: _written(read, page.found(in_order=in_order), self._dialect, is_narrow),
+                    (page, shape, reach, Written),
+                    lambda in_order: _written(read, page.found(in_order=in_order), self._dialect, reach),
                 )
                 return statement.bind(scope, **values, **selected, **list_values(read.list.pages))
         assert_never(read)
@@ -213,36 +211,38 @@ def _page_values(read: Pages) -> dict[str, Any]:
 # -------------------------------------------------------------- statements
 
 
-def _lookup(read: Lookup, dialect: Dialect, is_narrow: bool) -> Select[Any]:
-    row = leaks if read.kind is Kind.LEAK else nodes[read.kind]
-    visible = (
-        in_scope(row, dialect) if read.kind is Kind.LEAK else visible_node(row, read.kind, dialect, by_domain=is_narrow)
-    )
+def _lookup(read: Lookup, dialect: Dialect, reach: Reach) -> Select[Any]:
+    is_leak, kind = read.kind is Kind.LEAK, read.kind
+    row = leaks if is_leak else as_shown(nodes[kind], kind, dialect, restricted=reach.restricted)
+    visible = in_scope(row, dialect) if is_leak else visible_node(row, kind, dialect, by_domain=reach.is_narrow)
     is_asked = row.c.id == bindparam("id") if len(read.ids) == 1 else is_in(dialect, row.c.id, "ids")
-    return _selected(read, row, row.c.id, dialect, is_narrow).where(visible, is_asked)
+    return _selected(read, row, row.c.id, JsonText(dialect, reach)).where(visible, is_asked)
 
 
-def _counts(read: Counts, dialect: Dialect, is_narrow: bool) -> Select[Any]:
+def _counts(read: Counts, dialect: Dialect, reach: Reach) -> Select[Any]:
     if read.via is None:
-        return select(literal_column("0"), count_of(read, None, dialect, is_narrow=is_narrow).scalar_subquery())
+        count = count_of(read, None, dialect, is_narrow=reach.is_narrow)
+        return select(literal_column("0"), count.scalar_subquery())
     parents, position, parent = _parents(read.via, dialect)
-    return select(position, count_of(read, parent, dialect, is_narrow=is_narrow).scalar_subquery()).select_from(parents)
+    count = count_of(read, parent, dialect, is_narrow=reach.is_narrow)
+    return select(position, count.scalar_subquery()).select_from(parents)
 
 
-def _written(read: Written, page: PageShape, dialect: Dialect, is_narrow: bool) -> Select[Any]:
-    return select(JsonText(dialect, is_narrow=is_narrow).written(read.list, page))
+def _written(read: Written, page: PageShape, dialect: Dialect, reach: Reach) -> Select[Any]:
+    return select(JsonText(dialect, reach).written(read.list, page))
 
 
-def _pages(read: Pages, shape: PageShape, dialect: Dialect, is_narrow: bool) -> Select[Any]:
+def _pages(read: Pages, shape: PageShape, dialect: Dialect, reach: Reach) -> Select[Any]:
+    text = JsonText(dialect, reach)
     if read.via is None:
         rows = rows_of_page(shape, None, dialect).subquery("page")
-        return _in_order(_selected(read, rows, literal_column("0"), dialect, is_narrow), shape, rows)
+        return _in_order(_selected(read, rows, literal_column("0"), text), shape, rows)
     if read.kind is not Kind.LEAK:
-        return _nodes_of_leaks(read, shape, dialect, is_narrow)
-    return _leaks_of_parents(read, shape, dialect, is_narrow)
+        return _nodes_of_leaks(read, shape, dialect, text)
+    return _leaks_of_parents(read, shape, dialect, text)
 
 
-def _leaks_of_parents(read: Pages, shape: PageShape, dialect: Dialect, is_narrow: bool) -> Select[Any]:
+def _leaks_of_parents(read: Pages, shape: PageShape, dialect: Dialect, text: JsonText) -> Select[Any]:
     """For each parent the ids of its page, from one index; then the leaks by id."""
     parents, position, parent = _parents(read.via, dialect)
     ids = ids_of_page(shape, parent, dialect)
@@ -253,10 +253,10 @@ def _leaks_of_parents(read: Pages, shape: PageShape, dialect: Dialect, is_narrow
         lateral = ids.lateral("page")
         is_shown = of_organization(shown) & (shown.c.id == lateral.c[0])
         page = parents.join(lateral, literal_column("true")).join(shown, is_shown)
-    return _in_order(_selected(read, shown, position, dialect, is_narrow).select_from(page), shape, shown, position)
+    return _in_order(_selected(read, shown, position, text).select_from(page), shape, shown, position)
 
 
-def _nodes_of_leaks(read: Pages, shape: PageShape, dialect: Dialect, is_narrow: bool) -> Select[Any]:
+def _nodes_of_leaks(read: Pages, shape: PageShape, dialect: Dialect, text: JsonText) -> Select[Any]:
     """The nodes of each leak, numbered in order, up to the limit."""
     parents, position, parent = _parents(read.via, dialect)
     unlimited = shape.without_limit()
@@ -264,12 +264,10 @@ def _nodes_of_leaks(read: Pages, shape: PageShape, dialect: Dialect, is_narrow: 
     node = rows.subquery("node")
     order = ordering(shape.page, shape.order, node.c[shape.order.column], node.c.id)
     if shape.page.limit is None:
-        return _in_order(_selected(read, node, node.c.position, dialect, is_narrow), shape, node, node.c.position)
+        return _in_order(_selected(read, node, node.c.position, text), shape, node, node.c.position)
     place = func.row_number().over(partition_by=node.c.position, order_by=order).label("place")
     page = select(*node.c, place).subquery("page")
-    found = _selected(read, page, page.c.position, dialect, is_narrow).where(
-        page.c.place <= bindparam("limit", type_=BigInteger())
-    )
+    found = _selected(read, page, page.c.position, text).where(page.c.place <= bindparam("limit", type_=BigInteger()))
     return found.order_by(page.c.position, page.c.place)
 
 
@@ -280,12 +278,9 @@ def _parents(via: Kind | None, dialect: Dialect) -> tuple[FromClause, ColumnElem
     return parents, position.label("position"), parents.c.value
 
 
-def _selected(
-    read: Lookup | Pages, row: FromClause, first: ColumnElement[Any], dialect: Dialect, is_narrow: bool
-) -> Select[Any]:
+def _selected(read: Lookup | Pages, row: FromClause, first: ColumnElement[Any], text: JsonText) -> Select[Any]:
     """What a read selects of a row, behind the row's id or its parent's position."""
     wanted = read.select if read.select is not None else tuple(Column(name) for name in columns(read.kind))
-    text = JsonText(dialect, is_narrow=is_narrow)
     return select(first, *(text.selected(one, row) for one in wanted))
 
 

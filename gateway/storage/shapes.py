@@ -1,7 +1,7 @@
 """What decides the text of a page's statement, and the rows that tell what belongs to a parent."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import BigInteger, ColumnElement, FromClause, Select, bindparam, true
 from sqlalchemy.engine.interfaces import Dialect
@@ -12,7 +12,28 @@ from gateway.storage.tables import leaks, links
 from gateway.storage.ways import NAMED, Way, ways_of
 from schema.pages import Order, PageRequest
 from schema.records import Kind
+from schema.scope import Scope
 from schema.store import Pages
+
+_MOST_DOMAINS_OF_A_NARROW_SCOPE = 8
+"""A page of so few domains is put together of a page of each: the index of all would be walked past all others."""
+
+
+class Reach(NamedTuple):
+    """What of a scope decides the text of a statement.
+
+    Attributes:
+        is_narrow: Whether it has few domains: what is found by domain is put together of what each of them has.
+        restricted: Whether it is that of a caller who is limited to some domains.
+    """
+
+    is_narrow: bool
+    restricted: bool
+
+    @classmethod
+    def of(cls, scope: Scope) -> "Reach":
+        """The reach of a scope."""
+        return cls(len(scope.domains) <= _MOST_DOMAINS_OF_A_NARROW_SCOPE, scope.restricted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +42,7 @@ class PageShape:
 
     Attributes:
         is_narrow: Whether the scope has few domains.
+        restricted: Whether it is that of a caller who is limited to some domains.
         by: How the scope's own leaks are found, where not in order from the index of all: by `domains`, by the part of
             the filter that names what they are connected to, or by another (`filter`).
         in_order: Whether they are found in order and in no other way, as they are inside other lists: what SQLite's
@@ -33,11 +55,12 @@ class PageShape:
     page: PageRequest
     filter: tuple[str, ...]
     is_narrow: bool = False
+    restricted: bool = True
     by: str | None = None
     in_order: bool = False
 
     @classmethod
-    def of(cls, read: Pages, *, is_narrow: bool = False) -> "PageShape":
+    def of(cls, read: Pages, reach: Reach) -> "PageShape":
         """The shape of a read; in a narrow scope leaks are found by domain."""
         page = read.page
         bounds = PageRequest(
@@ -45,8 +68,9 @@ class PageShape:
         )
         wanted = parts(read.filter)
         are_leaks = read.kind is Kind.LEAK and page.limit is not None
-        by = _by(wanted, is_narrow=is_narrow) if are_leaks and read.via is None else None
-        return cls(read.kind, read.via, read.order, bounds, wanted, are_leaks and is_narrow, by)
+        by = _by(wanted, is_narrow=reach.is_narrow) if are_leaks and read.via is None else None
+        is_narrow = are_leaks and reach.is_narrow
+        return cls(read.kind, read.via, read.order, bounds, wanted, is_narrow, reach.restricted, by)
 
     @property
     def ways(self) -> tuple[Way, ...]:

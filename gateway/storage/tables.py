@@ -180,6 +180,19 @@ nodes = {
 """What leaks are connected to, a table a kind."""
 
 
+endpoint_dates = Table(
+    "endpoint_dates",
+    metadata,
+    _organization_number(),
+    Column("node_id", Id(), primary_key=True),
+    Column("domain_number", Integer, primary_key=True, autoincrement=False),
+    _instant("date"),
+    ForeignKeyConstraint(["organization_number", "node_id"], ["endpoints.organization_number", "endpoints.id"]),
+    sqlite_with_rowid=False,
+)
+"""The newest date that a leak of each domain gave an endpoint; where none gave one, there is no row."""
+
+
 def _links(kind: Kind) -> Table:
     node = nodes[kind].name
     return Table(

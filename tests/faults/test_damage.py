@@ -126,6 +126,14 @@ async def test_links_that_do_not_repeat_their_leak_are_counted(fresh_world: Worl
     assert min(counts.values()) >= 2
 
 
+async def test_dates_of_a_domain_that_are_newer_than_their_endpoints_are_counted(fresh_world: World) -> None:
+    await execute(fresh_world.url, "UPDATE endpoint_dates SET date = '2999-01-01T00:00:00.000Z'")
+    (trouble,) = await troubles(fresh_world.url)
+    count, rest = trouble.split(maxsplit=1)
+    assert int(count) > 10
+    assert rest == "rows of endpoint_dates are newer than their endpoint's date."
+
+
 async def test_tables_that_are_not_at_the_newest_version_are_told(fresh_world: World) -> None:
     await execute(fresh_world.url, "UPDATE alembic_version SET version_num = '0000'")
     assert await troubles(fresh_world.url) == ["The tables are not at the newest version."]

@@ -21,6 +21,9 @@ _LEAKS = "leaks(first: 100) { totalCount nodes { id } edges { cursor } }"
 _NODE = f"""id ... on Resource {{ resource {_LEAKS} }} ... on User {{ identity {_LEAKS} }}
     ... on Endpoint {{ filename date {_LEAKS} }}"""
 
+_DATED = "connections { endpoints { nodes { filename date } } }"
+_ONE_DATED = "first: connections { endpoints(first: 1) { edges { cursor node { date } } } }"
+
 
 # ---------------------------------------------------------- of a single answer
 
@@ -54,6 +57,7 @@ async def assert_sees_its_own(gateway: Gateway, tenants: Tenants, key: str) -> N
     await _assert_names_its_own(gateway, tenants, key)
     await _assert_reaches_its_own(gateway, tenants, key)
     await _assert_finds_its_own(gateway, tenants, key)
+    await _assert_dates_its_own(gateway, tenants, key)
 
 
 async def assert_is_refused(gateway: Gateway, tenants: Tenants, key: str) -> None:
@@ -143,6 +147,7 @@ async def _assert_reaches_its_own(gateway: Gateway, tenants: Tenants, key: str) 
             for node in (node for node in nodes if node is not None and "leaks" in node):
                 connected = [r for r in visible if node["id"] in tenants.tokens_of(organization, r)]
                 _assert_holds(node["leaks"], connected)
+                assert "date" not in node or node["date"] == tenants.date(key, node["filename"])
 
 
 async def _assert_finds_its_own(gateway: Gateway, tenants: Tenants, key: str) -> None:
@@ -157,6 +162,22 @@ async def _assert_finds_its_own(gateway: Gateway, tenants: Tenants, key: str) ->
         response = await gateway.get(f"/leaks/{id_}", key)
         assert response.status_code == (200 if id_ in ids else 404)
         assert_tells_nothing_else(response, tenants.allowed(key), "")
+
+
+async def _assert_dates_its_own(gateway: Gateway, tenants: Tenants, key: str) -> None:
+    """Machines have the newest date that a visible domain gave them; where all are the key's, that of all; newest first."""
+    query = f"query ($in: [ID!]) {{ leaks(domainIds: $in, first: 100) {{ nodes {{ id {_DATED} {_ONE_DATED} }} }} }}"
+    for named in (None, *([id_] for id_ in tenants.domain_ids_of(key))):
+        for leak in (await gateway.ask(query, {"in": named}, key))["leaks"]["nodes"]:
+            record = tenants.records[tenants.keys[key].organization, leak["id"]]
+            names = [one["filename"] for one in record["connections"]["endpoints"]]
+            dates = {name: tenants.date(key, name, named or (), only_named=named is not None) for name in names}
+            newest_first = sorted(dates.values(), key=lambda date: date or "", reverse=True)
+            found = leak["connections"]["endpoints"]["nodes"]
+            assert {machine["filename"]: machine["date"] for machine in found} == dates
+            assert [machine["date"] for machine in found] == newest_first
+            (one,) = leak["first"]["endpoints"]["edges"]
+            assert one["node"]["date"] == newest_first[0]
 
 
 async def _assert_finds_by_name(gateway: Gateway, tenants: Tenants, key: str) -> None:

@@ -30,7 +30,6 @@ from tests.records import ARCHIVED_AT, HOST, LONG_AGO, MACHINE, PERSON, SECRET, 
 
 ORGANIZATIONS = ("1", "2", "3", "4")
 SHARED_DOMAIN = "example.com"
-SHARED_DATE = "2025-12-04T14:30:00.000Z"
 SHARED_NODE_ID = "00000000-0000-4000-8000-0000000050de"
 SHARED_TEXTS = (HOST, PERSON, MACHINE, SHARED_DOMAIN)
 
@@ -79,6 +78,7 @@ class Tenants:
         records: What was imported, by organization and id; a record that came again as it came last.
         keys: By name.
         archived: Which domains are.
+        dates: The newest date that a machine was given, by organization, domain and file name.
         planted: Text that belongs to a leak without an import's doing, by organization and the leak's id.
     """
 
@@ -90,6 +90,7 @@ class Tenants:
     records: dict[tuple[str, str], Record] = field(default_factory=dict)
     keys: dict[str, Key] = field(default_factory=dict)
     archived: set[tuple[str, str]] = field(default_factory=set)
+    dates: dict[tuple[str, str, str], str] = field(default_factory=dict)
     planted: dict[tuple[str, str], str] = field(default_factory=dict)
     _count: int = 0
 
@@ -112,14 +113,29 @@ class Tenants:
 
     def visible(self, key: str, named: Collection[str] = (), *, only_named: bool = False) -> list[Record]:
         """The records that a key sees, if it names the domains with these ids."""
+        organization, seen = self.keys[key].organization, self._seen(key, named, only_named=only_named)
+        return [r for (owner, _), r in self.records.items() if owner == organization and r["domain"] in seen]
+
+    def date(self, key: str, filename: str, named: Collection[str] = (), *, only_named: bool = False) -> str | None:
+        """The date of a machine that a key sees: of all domains, where it is limited to none."""
+        holder = self.keys[key]
+        seen = None if holder.domains is None else self._seen(key, named, only_named=only_named)
+        dates = (
+            date
+            for (owner, domain, name), date in self.dates.items()
+            if (owner, name) == (holder.organization, filename) and (seen is None or domain in seen)
+        )
+        return max(dates, default=None)
+
+    def _seen(self, key: str, named: Collection[str], *, only_named: bool) -> set[str]:
+        """The names of the domains that a key sees, if it names those with these ids."""
         organization = self.keys[key].organization
-        seen = {
+        return {
             name
             for name in self.domains_of(key)
             if self.domains[organization, name].id in named
             or ((organization, name) not in self.archived and not only_named)
         }
-        return [r for (owner, _), r in self.records.items() if owner == organization and r["domain"] in seen]
 
     def allowed(self, key: str, named: Collection[str] = ()) -> set[str]:
         """All that may stand in an answer to a key that names the domains with these ids."""
@@ -129,9 +145,24 @@ class Tenants:
         organization = self.organizations[holder.organization]
         own = [organization.id, organization.name, self.key_ids[key], key, ARCHIVED_AT, ALWAYS_WHOLE]
         directory = [*own, *self.domain_ids_of(key), *self.domains_of(key)]
+        visible = self.visible(key, named)
         return tokens(" ".join(directory)).union(
-            *(self.tokens_of(holder.organization, one) for one in self.visible(key, named))
+            self._dates_of(key, visible, named), *(self.tokens_of(holder.organization, one) for one in visible)
         )
+
+    def _dates_of(self, key: str, records: Iterable[Record], named: Collection[str]) -> set[str]:
+        """The dates of the machines of some records, in every scope that a key can take."""
+        machines = {one["filename"] for record in records for one in record["connections"]["endpoints"]}
+        ids = [
+            None,
+            *(self.domains[self.keys[key].organization, name].id for name in self._seen(key, named, only_named=False)),
+        ]
+        dates = (
+            self.date(key, machine, [id_] if id_ else named, only_named=bool(id_))
+            for machine in machines
+            for id_ in ids
+        )
+        return {date for date in dates if date is not None}
 
     def tokens_of(self, organization: str, record: Record) -> set[str]:
         """What tells of a record: its own texts, and the ids of what it is connected to."""
@@ -272,6 +303,10 @@ class Tenants:
         secret, owner = Settings(secret=SECRET).secrets.fingerprint, self.organizations[organization]
         summary = await import_leaks(engine, owner, map(orjson.dumps, records), secret=secret)
         assert summary.bad == 0
+        for record in records:
+            for one in record.get("connections", {}).get("endpoints", ()):
+                place = organization, record["domain"], one["filename"]
+                self.dates[place] = max(one["date"], self.dates.get(place, ""))
 
     def record(self, organization: str, domain: str, *, is_shared: bool) -> Record:
         """A record that is like others in what it shares, and like none in all else."""
@@ -294,7 +329,7 @@ class Tenants:
                 "resources": [{"resource": HOST, "type": "domain"}, {"resource": f"{canary}-host", "type": "apk"}],
                 "users": [{"identity": PERSON, "identity_type": "email"},
                           {"identity": f"{canary}-user", "identity_type": "username"}],
-                "endpoints": [{"filename": MACHINE, "date": SHARED_DATE},
+                "endpoints": [{"filename": MACHINE, "date": f"{at[:-2]}30.{number:03}Z"},
                               {"filename": f"{canary}-machine", "date": f"{at}.{number:03}Z"}],
             },
         }  # fmt: skip

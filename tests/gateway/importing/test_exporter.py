@@ -11,7 +11,7 @@ from gateway.importing.exporter import export_leaks
 from gateway.importing.importer import Summary
 from gateway.storage.engine import Engine, fetch
 from gateway.storage.statements import Statement
-from gateway.storage.tables import leaks, links, nodes
+from gateway.storage.tables import endpoint_dates, leaks, links, nodes
 from schema.errors import NotFound
 from schema.records import Organization
 from tests.gateway.importing.conftest import ARCHIVED, CORP, LABS, LEAK_ID, line, rows, take
@@ -29,7 +29,7 @@ async def logins(engine: Engine, *domains: str) -> list[str]:
 
 
 async def forget_leaks(engine: Engine) -> None:
-    tables = [*links.values(), leaks, *nodes.values()]
+    tables = [*links.values(), leaks, endpoint_dates, *nodes.values()]
     async with engine.transaction() as transaction:
         for table in tables:
             await transaction.run(fetch(Statement(delete(table), engine.dialect).bind()))

@@ -321,6 +321,62 @@ async def test_of_an_endpoints_dates_the_newest_stays_in_whatever_order_they_com
         assert [row["date"] for row in await rows(engine, "endpoints")] == ["2026-05-01T00:00:00.000Z"]
 
 
+# ------------------------------------------------------- the dates of domains
+
+MARCH, APRIL, MAY = (f"2026-0{month}-01T00:00:00.000Z" for month in (3, 4, 5))
+
+
+async def dates_of_domains(engine: Engine) -> list[tuple[int, str]]:
+    """The dates that the one machine has, by the number of a domain."""
+    (endpoint,) = await rows(engine, "endpoints")
+    found = await rows(engine, "endpoint_dates")
+    assert {(row["organization_number"], row["node_id"]) for row in found} <= {(1, endpoint["id"])}
+    return [(row["domain_number"], row["date"]) for row in found]
+
+
+def dated(date: str | None, domain: str = "example.com") -> bytes:
+    """The leak of a domain that gives the machine a date."""
+    return line(id=None, domain=domain, login=f"{date}@example.com", connections=connections((MACHINE, date)))
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 100])
+async def test_of_the_dates_that_a_domains_leaks_give_an_endpoint_the_newest_stays(
+    engine: Engine, batch_size: int
+) -> None:
+    lines = [dated(MARCH), dated(None), dated(APRIL, "example.net"), dated(MAY), dated(APRIL)]
+    lines.append(dated(MARCH, "old.example.com"))
+    for order in (lines, lines[::-1], lines[2:]):
+        await take(engine, *order, batch_size=batch_size)
+        assert await dates_of_domains(engine) == [(1, MAY), (2, APRIL), (3, MARCH)]
+    await take(engine, dated(MARCH, "example.net"), dated(MAY, "old.example.com"))
+    assert await dates_of_domains(engine) == [(1, MAY), (2, APRIL), (3, MAY)]
+    assert [row["date"] for row in await rows(engine, "endpoints")] == [MAY]
+
+
+async def test_an_endpoint_that_a_domains_leaks_give_no_date_has_none_there(engine: Engine) -> None:
+    await take(engine, dated(None), dated(MAY, "example.net"))
+    assert await dates_of_domains(engine) == [(2, MAY)]
+
+
+async def test_a_record_seen_again_with_another_date_gives_it_where_it_lies(engine: Engine) -> None:
+    for date, newest in ((APRIL, APRIL), (MARCH, APRIL), (MAY, MAY), (None, MAY)):
+        await take(engine, line(connections=connections((MACHINE, date))))
+        assert await dates_of_domains(engine) == [(1, newest)]
+
+
+@pytest.mark.parametrize("batch_size", [1, 100])
+async def test_a_leak_that_moves_gives_its_dates_there_where_it_names_its_connections(
+    engine: Engine, batch_size: int
+) -> None:
+    named = {"connections": connections((MACHINE, MAY))}
+    silent = line(domain="example.net", connections=None)
+    await take(engine, line(**named), silent, batch_size=batch_size)
+    assert await dates_of_domains(engine) == [(1, MAY)]
+    for again in ([line(**named), silent], [line(**named), silent, line(domain="example.net", risk_level=9, **named)]):
+        await take(engine, *again, batch_size=batch_size)
+    assert await dates_of_domains(engine) == [(1, MAY), (2, MAY)]
+
+
 # ---------------------------------------------------------- twice in a batch
 
 

@@ -47,12 +47,12 @@ def test_a_bounded_memory_forgets_what_was_not_used_for_long() -> None:
 def test_a_row_is_due_once_and_again_when_it_was_forgotten() -> None:
     nodes = Nodes(CORP, remembered=10)
     pairs = tuple((f"host{number}.example.com", "domain") for number in range(30))
-    nodes.ids(ImportedConnections(resources=pairs[:1] * 2))
-    nodes.ids(ImportedConnections(resources=pairs[:1]))
+    nodes.ids(ImportedConnections(resources=pairs[:1] * 2), 1)
+    nodes.ids(ImportedConnections(resources=pairs[:1]), 1)
     assert len(nodes.take_unwritten()[Kind.RESOURCE]) == 1
-    nodes.ids(ImportedConnections(resources=pairs))
+    nodes.ids(ImportedConnections(resources=pairs), 1)
     assert len(nodes.take_unwritten()[Kind.RESOURCE]) == 29
-    nodes.ids(ImportedConnections(resources=pairs[:1]))
+    nodes.ids(ImportedConnections(resources=pairs[:1]), 1)
     assert len(nodes.take_unwritten()[Kind.RESOURCE]) == 1
 
 
@@ -60,13 +60,22 @@ def test_an_endpoint_is_due_again_with_a_newer_date_only() -> None:
     nodes = Nodes(CORP)
     due = []
     for date in (None, DATE, None, LATER, DATE, LATER):
-        nodes.ids(ImportedConnections(endpoints=(("a.rar", date),)))
+        nodes.ids(ImportedConnections(endpoints=(("a.rar", date),)), 1)
         due.append([row[3] for row in nodes.take_unwritten()[Kind.ENDPOINT]])
     assert due == [[None], [DATE], [], [LATER], [], []]
 
 
+def test_a_date_is_due_once_for_each_domain_and_again_when_it_is_newer() -> None:
+    nodes = Nodes(CORP)
+    due = []
+    for date, domain in ((None, 1), (DATE, 1), (DATE, 2), (LATER, 1), (DATE, 1), (LATER, 2), (None, 2)):
+        nodes.ids(ImportedConnections(endpoints=(("a.rar", date),)), domain)
+        due.append([row[2:] for row in nodes.take_unwritten_dates()])
+    assert due == [[], [(1, DATE)], [(2, DATE)], [(1, LATER)], [], [(2, LATER)], []]
+
+
 def test_rows_come_in_the_order_of_their_keys() -> None:
     nodes = Nodes(CORP)
-    nodes.ids(ImportedConnections(users=tuple((f"user{number}", "username") for number in range(50))))
+    nodes.ids(ImportedConnections(users=tuple((f"user{number}", "username") for number in range(50))), 1)
     ids = [row[1] for row in nodes.take_unwritten()[Kind.USER]]
     assert ids == sorted(ids)

@@ -13,13 +13,15 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from gateway.storage.checks import find_troubles
 from gateway.storage.database import open_engine
-from gateway.storage.engine import DatabaseError, Engine
+from gateway.storage.engine import DatabaseError, Engine, fetch
 from gateway.storage.keys import add_key, list_keys
 from gateway.storage.migrations import is_at_head, migrate
 from gateway.storage.organizations import add_organization
+from gateway.storage.statements import Command
 from gateway.storage.tables import metadata
-from tests.records import LONG_AGO, UNKNOWN_ID
+from tests.records import LONG_AGO, UNKNOWN_ID, World
 
 
 async def test_a_migrated_database_is_at_head(engine: Engine) -> None:
@@ -55,15 +57,45 @@ async def test_of_a_key_that_was_there_before_nobody_knows_when_it_was_used(data
             "expires_at": None,
         }
         await add_key(engine, organization, key_id=UNKNOWN_ID, created_at=LONG_AGO, **kept)
-    configuration = Config()
-    configuration.set_main_option("script_location", str(files("gateway.storage.migrations")))
-    configuration.set_main_option("path_separator", "os")
-    configuration.attributes["url"] = make_url(database_url)
-    await asyncio.to_thread(command.downgrade, configuration, "0001")
+    await go_back(database_url, "0001")
     await migrate(database_url)
     async with open_engine(database_url) as engine:
         (key,) = await list_keys(engine)
     assert (key.id, key.last_used_at) == (UNKNOWN_ID, None)
+
+
+async def test_of_endpoints_that_were_there_before_each_domain_has_the_organizations_date(fresh_world: World) -> None:
+    linked = """SELECT DISTINCT link.organization_number, link.node_id, link.domain_number
+        FROM leak_endpoints link JOIN endpoints node
+        ON node.organization_number = link.organization_number AND node.id = link.node_id"""
+    is_dated = "EXISTS (SELECT 1 FROM endpoint_dates dated WHERE dated.node_id = node.id)"
+    agree = """SELECT dated.organization_number, dated.node_id, dated.domain_number FROM endpoint_dates dated
+        JOIN endpoints node ON node.organization_number = dated.organization_number AND node.id = dated.node_id
+        AND node.date = dated.date"""
+    async with open_engine(fresh_world.url) as engine:
+        before = [await rows_of(engine, sql) for sql in (f"{linked} WHERE {is_dated}", agree)]
+    assert before[0] > before[1]
+    await go_back(fresh_world.url, "0004")
+    await migrate(fresh_world.url)
+    async with open_engine(fresh_world.url) as engine:
+        dated = await rows_of(engine, "SELECT organization_number, node_id, domain_number FROM endpoint_dates")
+        assert dated == await rows_of(engine, agree) == before[0]
+        assert await find_troubles(engine) == []
+
+
+async def go_back(url: str, version: str) -> None:
+    """Take versions back."""
+    configuration = Config()
+    configuration.set_main_option("script_location", str(files("gateway.storage.migrations")))
+    configuration.set_main_option("path_separator", "os")
+    configuration.attributes["url"] = make_url(url)
+    await asyncio.to_thread(command.downgrade, configuration, version)
+
+
+async def rows_of(engine: Engine, sql: str) -> set[tuple[Any, ...]]:
+    """What a statement finds."""
+    (found,) = await engine.run(fetch(Command(sql)))
+    return {tuple(row) for row in found}
 
 
 async def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import itertools
 import re
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -34,7 +35,7 @@ from tests.records import SERVING_LOGIN, UNKNOWN_ID, login_as
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 LARGE, SMALL = 8_000, 1_500
-_STORED = re.compile(r"\b(leak\w*|resources|users|endpoints)\b(?: AS (\w+))?")
+_STORED = re.compile(r"\b(leak\w*|resources|users|endpoints|endpoint_dates)\b(?: AS (\w+))?")
 _SEQ_SCAN = re.compile(r"Seq Scan on (\w+)")
 AT = "2026-06-01T00:00:00.000Z"
 
@@ -57,6 +58,7 @@ class Stored:
         self.scopes = {name: caller.default_scope for name, caller in callers.items()}
         large = self.scopes["large"]
         self.scopes["narrow"] = Scope(large.organization, large.domains[-2:])
+        self.scopes |= {f"limited {name}": replace(self.scopes[name], restricted=True) for name in ("small", "large")}
         self._leaks = leaks
         self._statements = Statements(engine.dialect)
 
@@ -178,6 +180,23 @@ def pages_of_leaks(via: Kind | None, parents: tuple[Any, ...], filters: Iterable
             yield Pages(Kind.LEAK, via, parents, _placed(page, order), order, wanted)
 
 
+def pages_of_nodes(kind: Kind, ids: tuple[str, ...]) -> list[Pages]:
+    """The pages of what some leaks are connected to, in each order and at each place."""
+    column = {Kind.RESOURCE: "resource", Kind.USER: "identity", Kind.ENDPOINT: "date"}[kind]
+    place = (AT if kind is Kind.ENDPOINT else "m", "80000000-0000-4000-8000-000000000000")
+    return [
+        Pages(kind, Kind.LEAK, ids, page, Order(column, descending))
+        for descending in (True, False)
+        for page in (
+            PageRequest(None),
+            PageRequest(20),
+            PageRequest(20, backward=True),
+            PageRequest(20, after=place),
+            PageRequest(20, backward=True, before=place),
+        )
+    ]
+
+
 async def parents_of(stored: Stored, name: str, via: Kind | None) -> tuple[Any, ...]:
     if via is None:
         return (0,)
@@ -238,22 +257,18 @@ async def test_an_unfiltered_page_of_the_scope_is_not_sorted(stored: Stored) -> 
 
 @pytest.mark.parametrize("kind", CONNECTED)
 async def test_what_leaks_are_connected_to_is_read_by_an_index(stored: Stored, kind: Kind) -> None:
-    column = {Kind.RESOURCE: "resource", Kind.USER: "identity", Kind.ENDPOINT: "date"}[kind]
-    place = (AT if kind is Kind.ENDPOINT else "m", "80000000-0000-4000-8000-000000000000")
     for name, count in (("small", 1), ("small", 100), ("large", 1), ("large", 20)):
         ids = await stored.ids(name, Kind.LEAK, count)
-        reads = [
-            Pages(kind, Kind.LEAK, ids, page, Order(column, descending))
-            for descending in (True, False)
-            for page in (
-                PageRequest(None),
-                PageRequest(20),
-                PageRequest(20, backward=True),
-                PageRequest(20, after=place),
-                PageRequest(20, backward=True, before=place),
-            )
-        ]
-        await assert_by_index(stored, name, [*reads, Counts(kind, Kind.LEAK, ids)])
+        await assert_by_index(stored, name, [*pages_of_nodes(kind, ids), Counts(kind, Kind.LEAK, ids)])
+
+
+async def test_the_dates_that_a_limited_key_is_told_are_read_by_an_index(stored: Stored) -> None:
+    for name, count in (("small", 1), ("small", 100), ("large", 1), ("large", 20)):
+        leaks, machines = [await stored.ids(name, kind, count) for kind in (Kind.LEAK, Kind.ENDPOINT)]
+        reads: list[Read] = [*pages_of_nodes(Kind.ENDPOINT, leaks), Lookup(Kind.ENDPOINT, machines)]
+        assert all("endpoint_dates" in stored.command(f"limited {name}", read).sql for read in reads)
+        assert not any("endpoint_dates" in stored.command(name, read).sql for read in reads)
+        await assert_by_index(stored, f"limited {name}", reads)
 
 
 async def test_a_thing_is_looked_up_by_an_index(stored: Stored) -> None:

@@ -49,7 +49,8 @@ __all__ = ["environment", "run"]
 
 T = TypeVar("T")
 
-RECORDS = ("leaks", "resources", "users", "endpoints", *(link.name for link in links.values()))
+OF_DOMAINS = ("leaks", "endpoint_dates", *(link.name for link in links.values()))
+RECORDS = (*OF_DOMAINS, "resources", "users", "endpoints")
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +105,7 @@ async def test_records_are_seen_of_the_bounds_organization_only(serving: Engine,
 
 async def test_leaks_and_their_connections_are_seen_of_the_bounds_domains_only(serving: Engine, filled: World) -> None:
     bounds = scope(filled, "corp", "example.net")
-    for table in ("leaks", *(link.name for link in links.values())):
+    for table in OF_DOMAINS:
         seen = await select(serving, f"SELECT DISTINCT domain_number FROM {table}", bounds)
         assert seen == [(bounds.domains[0],)]
         assert await select(serving, f"SELECT * FROM {table}", replace(bounds, domains=())) == []
@@ -112,7 +113,7 @@ async def test_leaks_and_their_connections_are_seen_of_the_bounds_domains_only(s
 
 async def test_a_domain_is_no_way_into_another_organization(serving: Engine, filled: World) -> None:
     bounds = replace(scope(filled, "corp"), domains=scope(filled, "labs").domains)
-    for table in ("leaks", *(link.name for link in links.values())):
+    for table in OF_DOMAINS:
         assert await select(serving, f"SELECT * FROM {table}", bounds) == []
 
 
