@@ -13,6 +13,7 @@ from databases import Database
 from gateway.storage.engine import Damaged, DatabaseError, Program, Transaction
 from gateway.storage.hops import Readers, ReadingConnection, execute, finish
 from gateway.storage.statements import SQLITE
+from gateway.storage.write_lock import WriteLock
 from schema.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ class SQLiteEngine:
         self._readers = Readers(self._held_readers)
         self._held_writer: _Held | None = None
         self._writing = asyncio.Lock()
+        self._lock = WriteLock(path, BUSY_TIMEOUT_SECONDS)
 
     async def open(self) -> None:
         """Open the readers.
@@ -122,12 +124,17 @@ class SQLiteEngine:
 
     async def close(self) -> None:
         """Give every connection back, and what was written its statistics."""
-        if self._held_writer is not None and not self.is_damaged:
-            await self._held_writer.call(_analyze)
-        for held in (*self._held_readers, self._held_writer):
-            if held is not None:
-                await held.close()
-        self._held_writer = None
+        for held in self._held_readers:
+            await held.close()
+        if self._held_writer is not None:
+            # Whoever closes last checkpoints; where another writes just now, that is not us.
+            with suppress(Unavailable):
+                async with self._lock.held():
+                    if not self.is_damaged:
+                        await self._held_writer.call(_analyze)
+                    await self._held_writer.close()
+            await self._held_writer.close()
+            self._held_writer = None
 
     async def run(self, program: Program[T]) -> T:
         """Run a program that reads."""
@@ -146,7 +153,7 @@ class SQLiteEngine:
         """Open a transaction that writes; a file that is damaged is left as it is."""
         if self.is_damaged:
             raise Damaged("it is not written to any more")
-        async with self._writing:
+        async with self._writing, self._lock.held():
             held = await self._writer()
             try:
                 # Whoever is cancelled while this waits has a transaction open all the same.

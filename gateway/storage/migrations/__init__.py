@@ -16,6 +16,7 @@ from gateway.storage.engine import Damaged, DatabaseError, Engine, fetch
 from gateway.storage.roles import SERVING_ROLE
 from gateway.storage.sqlite import APPLICATION_ID
 from gateway.storage.statements import Statement
+from gateway.storage.write_lock import WriteLock
 from schema.errors import Unavailable
 
 SECONDS_TO_WAIT = 600.0
@@ -47,8 +48,19 @@ async def migrate(text: str, serving_role: str = SERVING_ROLE) -> None:
         DatabaseError: it cannot be opened, or is not ours.
     """
     url = parse_url(text)
-    if url.get_backend_name() == "sqlite":
-        _claim(sqlite_path(url))
+    if url.get_backend_name() != "sqlite":
+        await _upgrade(url, serving_role)
+        return
+    path = sqlite_path(url)
+    _claim(path)
+    try:
+        async with WriteLock(path, SECONDS_TO_WAIT).held():
+            await _upgrade(url, serving_role)
+    except Unavailable as error:
+        raise DatabaseError(error.message) from error
+
+
+async def _upgrade(url: URL, serving_role: str) -> None:
     configuration = _configuration(url)
     configuration.attributes["serving_role"] = serving_role
     try:

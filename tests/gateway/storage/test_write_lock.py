@@ -1,0 +1,76 @@
+"""One process at a time writes to a SQLite file."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+import pytest
+
+from gateway.storage.migrations import migrate
+from gateway.storage.sqlite import SQLiteEngine
+from gateway.storage.write_lock import WriteLock
+from schema.errors import Unavailable
+
+HOLDER = """
+import asyncio, sys
+from pathlib import Path
+from gateway.storage.write_lock import WriteLock
+
+async def hold() -> None:
+    async with WriteLock(Path(sys.argv[1]), 5).held():
+        print("held", flush=True)
+        await asyncio.Event().wait()
+
+asyncio.run(hold())
+"""
+
+
+async def test_one_has_it_at_a_time_and_whoever_waits_is_next(tmp_path: Path) -> None:
+    one, other = (WriteLock(tmp_path / "leaks.db", 10) for _ in range(2))
+    order = []
+
+    async def second() -> None:
+        async with other.held():
+            order.append("second")
+
+    async with one.held():
+        waiting = asyncio.create_task(second())
+        await asyncio.sleep(0.05)
+        order.append("first")
+    await waiting
+    assert order == ["first", "second"]
+
+
+async def test_whoever_waits_too_long_is_told(tmp_path: Path) -> None:
+    async with WriteLock(tmp_path / "leaks.db", 10).held():
+        with pytest.raises(Unavailable, match="another process writes"):
+            async with WriteLock(tmp_path / "leaks.db", 0.05).held():
+                pass
+
+
+async def test_it_ends_with_the_process_that_was_killed(tmp_path: Path) -> None:
+    path = tmp_path / "leaks.db"
+    holder = await asyncio.create_subprocess_exec(sys.executable, "-c", HOLDER, path, stdout=asyncio.subprocess.PIPE)
+    assert holder.stdout is not None
+    assert await holder.stdout.readline() == b"held\n"
+    with pytest.raises(Unavailable):
+        async with WriteLock(path, 0.05).held():
+            pass
+    holder.kill()
+    await holder.wait()
+    async with WriteLock(path, 10).held():
+        pass
+
+
+async def test_a_transaction_holds_it_to_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "leaks.db"
+    await migrate(f"sqlite:///{path}")
+    engine = SQLiteEngine(path)
+    await engine.open()
+    async with engine.transaction():
+        with pytest.raises(Unavailable):
+            async with WriteLock(path, 0.05).held():
+                pass
+    async with WriteLock(path, 0.05).held():
+        pass
+    await engine.close()
