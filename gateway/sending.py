@@ -29,9 +29,9 @@ class Sending:
         """Send a message."""
         cycle = self._cycle
         if message["type"] == "http.response.start" and cycle.keep_alive and not self._must_wait:
-            length = dict(message["headers"]).get(b"content-length")
-            if length is not None:
-                self._send_head(message, int(length))
+            headers = dict(message["headers"])
+            if b"content-length" in headers and b"connection" not in headers:
+                self._send_head(message, int(headers[b"content-length"]))
                 return
         await RequestResponseCycle.send(cycle, message)  # type: ignore[arg-type]
 
