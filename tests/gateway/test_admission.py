@@ -129,6 +129,28 @@ async def test_beyond_the_limits_a_request_is_sent_away_though_nothing_ends(most
     assert house.entered == ["a"] * 3
 
 
+async def test_a_request_that_is_taken_in_waits_for_its_turn_as_long_as_an_operation_may_take() -> None:
+    house = House(Admission(most=10, most_a_key=10, wait_seconds=60, most_seconds=0.01, abreast=1))
+    _, second = await house.come("a", 2)
+    with pytest.raises(Unavailable, match="busy"):
+        await second
+    await house.end_all()
+    assert house.entered == ["a"]
+
+
+async def test_a_key_that_asks_for_more_than_is_taken_in_has_half_a_share_while_others_do_not() -> None:
+    house = House(Admission(most=100, most_a_key=100, wait_seconds=60, abreast=8))
+    tasks = await house.come("b")
+    house.admission.outside = {"greedy"}
+    tasks += await house.come("greedy", 20)
+    assert house.entered == ["b"] + ["greedy"] * 2
+    house.admission.outside = {"greedy", "b"}
+    tasks += await house.come("b", 20)
+    assert sorted(house.entered) == ["b"] * 4 + ["greedy"] * 4
+    await house.end_all()
+    await asyncio.gather(*tasks)
+
+
 async def test_beyond_the_limits_a_request_runs_where_a_turn_comes_free_in_time() -> None:
     house = House(Admission(most=1, most_a_key=1, wait_seconds=60))
     tasks = await house.come("a", 2)
