@@ -1,18 +1,20 @@
 """Whose turn it is: how many requests are taken in, and that no key takes the others' turns.
 
 A few requests run abreast, as many as keep the process busy, and a key has no more of these turns than its share among
-the keys that are here: half of it, where it asks for more than is taken in and others do not. Whoever comes then waits,
-and the next turn goes to the key that has the fewest. Beyond the limits a request waits only briefly, and is then told
-to come again.
+the keys that are here; a greedy one has less. Whoever comes then waits, and the next turn goes to the key that has the
+fewest. Beyond the limits a request waits only briefly, and is then told to come again.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 
 from schema.errors import Unavailable
 
 ABREAST = 16
+_GREEDY = 4
+"""By how much its share is less where a key has more waiting than may run, and others have not."""
+
 BUSY = "The gateway is busy. Try again shortly."
 
 
@@ -50,7 +52,6 @@ class Admission:
 
     Attributes:
         on_room: What is called where there is room again.
-        outside: Whose requests wait to be taken in.
     """
 
     def __init__(
@@ -66,7 +67,6 @@ class Admission:
         self._keys: dict[str, Turns] = {}
         """By id; where there is a queue, in the order in which their last turns ended."""
         self.on_room: Callable[[], None] | None = None
-        self.outside: Collection[str | None] = ()
 
     @property
     def least(self) -> int:
@@ -87,7 +87,7 @@ class Admission:
     def turn(self, key_id: str) -> Turns | None:
         """A turn that is a key's from now on, where one is free."""
         key = self._key(key_id)
-        if self._running < self._abreast and not self._waiting and key.running < self._share(key):
+        if self._running < self._abreast and not self._waiting and key.running < self._share:
             self._running += 1
             key.running += 1
             return key
@@ -136,12 +136,10 @@ class Admission:
             key = self._keys[key_id] = Turns(self, key_id)
         return key
 
-    def _share(self, key: Turns) -> int:
-        """How many turns a key may have at a time: an equal share, or less where it is greedy."""
-        among = len(self._keys)
-        if key.key_id in self.outside and len(self.outside) < among:
-            among *= 2
-        return min(self._most_a_key, max(1, self._abreast // among))
+    @property
+    def _share(self) -> int:
+        """How many turns a key may have at a time: an equal share among those that are here."""
+        return min(self._most_a_key, max(1, self._abreast // len(self._keys)))
 
     def _give_turns(self) -> None:
         while self._running < self._abreast and (key := self._next()) is not None:
@@ -154,7 +152,10 @@ class Admission:
 
     def _next(self) -> Turns | None:
         """The key whose turn it is: one that has the fewest, and of such the one whose last ended first."""
-        able = (key for key in self._keys.values() if key.waiting and key.running < self._share(key))
+        share, keys, many = self._share, self._keys.values(), self._abreast
+        # Whoever always has somebody waiting is there for every turn; others are on their way for much of the time.
+        of_greedy = max(1, share // _GREEDY) if any(len(key.waiting) <= many for key in keys) else share
+        able = (key for key in keys if key.waiting and key.running < (share if len(key.waiting) <= many else of_greedy))
         return min(able, key=lambda key: key.running, default=None)
 
     def _abandon(self, key: Turns, turn: "asyncio.Future[bool]") -> None:

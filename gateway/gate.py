@@ -122,7 +122,7 @@ class Gate:
         """The same, and whoever waits no more, by when their time is over: who is refused at once again has his own."""
         self._last_due_at = 0.0
         self._is_looking = False
-        admission.on_room, admission.outside = self._let_in, self._held
+        admission.on_room = self._let_in
 
     def take(self, arrival: Arrival) -> None:
         """Let a request in, now or when there is room, or refuse it."""

@@ -6,7 +6,7 @@ It serves a database of made-up leaks (see serving.py) in one process and asks f
 leaks by id over REST and GraphQL, pages, machines. First over as many connections as bring out its best. Then at three
 times that rate, whatever it answers (each client waits for a second on average, and there are so many), and over three
 times as many connections as it takes in, which ask again at once. Nobody heeds `Retry-After`. Then three modest keys share
-it with a greedy one. An answer counts where it is 200; how long the others took, a few more clients find out. It needs
+it with a greedy one. An answer counts where the log says 200; how long the others took, a few more clients find out. It needs
 `wrk` on the PATH.
 """
 
@@ -44,6 +44,8 @@ TIMES = 3
 MODEST, GREEDY = 4, 200
 THINKING_MILLISECONDS = 500
 PROBES = 4
+CONNECTING_SECONDS = 2
+"""Nothing is counted before everybody is connected."""
 _COUNT = """
 done = function(summary, latency)
   io.write(string.format('RESULT %d %d %d', summary.requests, summary.duration, summary.errors.status))
@@ -60,7 +62,7 @@ class Load:
     """What several keys got at the same time.
 
     Attributes:
-        answers: Good answers a second, by key.
+        answers: Good answers a second, by script.
         refusals: Others a second.
         processors: How many processors that kept busy.
         waits: How long refusals took, in milliseconds.
@@ -82,10 +84,10 @@ def main() -> None:
     path = Path(options.database or tempfile.gettempdir()) / f"leaks-benchmark-{options.leaks}.db"
     settings = replace(Settings(secret=SECRET), database_url=f"sqlite:///{path}")
     keys = asyncio.run(_keys(settings, options.leaks))
-    with _served(settings) as (port, process), tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _served(settings, log := Path(folder) / "log") as (port, process):
         ids = leak_ids(port, keys[0])
         scripts = [_script(ids, key, Path(folder) / f"{number}.lua") for number, key in enumerate(keys)]
-        bench = Bench(port, process, scripts, Prober(port, keys[0], ids[0]), options.seconds)
+        bench = Bench(port, process, scripts, Prober(port, keys[0], ids[0]), log, options.seconds)
         _print([bench.round() for _ in range(options.rounds)])
 
 
@@ -106,7 +108,7 @@ async def _keys(settings: Settings, leaks: int) -> list[str]:
 
 
 @contextmanager
-def _served(settings: Settings) -> Iterator[tuple[int, psutil.Process]]:
+def _served(settings: Settings, log: Path) -> Iterator[tuple[int, psutil.Process]]:
     port = free_port()
     environment = {
         **os.environ,
@@ -116,7 +118,8 @@ def _served(settings: Settings) -> Iterator[tuple[int, psutil.Process]]:
         "LEAKS_PORT": str(port),
     }
     command = [sys.executable, "-m", "gateway", "serve"]
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL)
+    with log.open("wb") as written:
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=written)
     try:
         wait_for(port)
         yield port, psutil.Process(process.pid)
@@ -159,10 +162,10 @@ class Prober:
         self._port = port
         self._request = f"GET /leaks/{leak_id} HTTP/1.1\r\nHost: gateway\r\nX-API-Key: {key}\r\n\r\n".encode()
 
-    async def waits(self, seconds: float) -> list[float]:
-        """How long refusals took, of some seconds, in milliseconds."""
+    async def waits(self, seconds: float, clients: int) -> list[float]:
+        """How long refusals took that so many clients had in some seconds, in milliseconds."""
         ends_at = time.perf_counter() + seconds
-        found = await asyncio.gather(*(self._probe(ends_at) for _ in range(PROBES)))
+        found = await asyncio.gather(*(self._probe(ends_at) for _ in range(clients)), asyncio.sleep(seconds, []))
         return [wait for waits in found for wait in waits]
 
     async def _probe(self, ends_at: float) -> list[float]:
@@ -185,12 +188,13 @@ class Bench:
     """A server, and what asks it."""
 
     def __init__(
-        self, port: int, process: psutil.Process, scripts: Sequence[Path], prober: Prober, seconds: int
+        self, port: int, process: psutil.Process, scripts: Sequence[Path], prober: Prober, log: Path, seconds: int
     ) -> None:
         self._port = port
         self._process = process
         self._scripts = scripts
         self._prober = prober
+        self._log = log
         self._seconds = seconds
         self._thinking = [_thinking(script, seed) for seed, script in enumerate(scripts)]
 
@@ -213,25 +217,32 @@ class Bench:
 
     def _load(self, shares: Sequence[tuple[Path, int]], *, probed: bool = False) -> Load:
         time.sleep(1)  # what was left of the last ends
-        before = sum(self._process.cpu_times()[:2])
         running = [self._wrk(script, connections) for script, connections in shares]
-        waits = asyncio.run(self._prober.waits(self._seconds - 0.5)) if probed else []
-        said = [process.communicate()[0] for process in running]
-        processors = (sum(self._process.cpu_times()[:2]) - before) / self._seconds
-        found = [_parse(each) for each in said]
-        return Load([answers for answers, _ in found], sum(others for _, others in found), processors, waits)
+        time.sleep(CONNECTING_SECONDS)
+        before, logged, began = sum(self._process.cpu_times()[:2]), self._log.stat().st_size, time.perf_counter()
+        waits = asyncio.run(self._prober.waits(self._seconds, PROBES if probed else 0))
+        seconds = time.perf_counter() - began
+        processors = (sum(self._process.cpu_times()[:2]) - before) / seconds
+        with self._log.open("rb") as log:
+            log.seek(logged)
+            lines = log.read()
+        shares_of = [_parse(process.communicate()[0]) for process in running]
+        answers = lines.count(b" 200 ") / seconds
+        parts = [share / sum(shares_of) * answers for share in shares_of]
+        return Load(parts, lines.count(b" 503 ") / seconds, processors, waits)
 
     def _wrk(self, script: Path, connections: int) -> "subprocess.Popen[str]":
         wrk = shutil.which("wrk") or sys.exit("wrk is not on the PATH.")
-        command = [wrk, "-t1", f"-c{connections}", f"-d{self._seconds}s", "-s", str(script)]
+        seconds = self._seconds + CONNECTING_SECONDS + 1
+        command = [wrk, "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script)]
         return subprocess.Popen([*command, f"http://127.0.0.1:{self._port}"], stdout=subprocess.PIPE, text=True)
 
 
-def _parse(said: str) -> tuple[float, float]:
-    """The good answers of a second, and the others."""
+def _parse(said: str) -> int:
+    """How many good answers there were."""
     (line,) = (line for line in said.splitlines() if line.startswith("RESULT"))
-    requests, microseconds, errors = (float(part) for part in line.split()[1:])
-    return (requests - errors) / microseconds * 1e6, errors / microseconds * 1e6
+    requests, _, errors = (int(part) for part in line.split()[1:])
+    return requests - errors
 
 
 def _print(rounds: Sequence[dict[str, Load]]) -> None:

@@ -138,15 +138,18 @@ async def test_a_request_that_is_taken_in_waits_for_its_turn_as_long_as_an_opera
     assert house.entered == ["a"]
 
 
-async def test_a_key_that_asks_for_more_than_is_taken_in_has_half_a_share_while_others_do_not() -> None:
+async def test_a_key_with_many_waiting_has_a_part_of_its_share_while_others_have_few() -> None:
     house = House(Admission(most=100, most_a_key=100, wait_seconds=60, abreast=8))
     tasks = await house.come("b")
-    house.admission.outside = {"greedy"}
     tasks += await house.come("greedy", 20)
-    assert house.entered == ["b"] + ["greedy"] * 2
-    house.admission.outside = {"greedy", "b"}
-    tasks += await house.come("b", 20)
-    assert sorted(house.entered) == ["b"] * 4 + ["greedy"] * 4
+    assert house.entered == ["b"] + ["greedy"] * 4
+    for _ in range(3):
+        await house.end("greedy")
+    assert len(house.entered) == 5
+    await house.end("greedy")
+    assert house.entered[5:] == ["greedy"]
+    tasks += await house.come("b", 5)
+    assert house.entered[6:] == ["b"] * 3, "its whole share"
     await house.end_all()
     await asyncio.gather(*tasks)
 
