@@ -4,7 +4,7 @@
 
 It serves a database of made-up leaks (see serving.py) in one process and asks for what is asked for in production, mixed:
 leaks by id over REST and GraphQL, pages, machines. First over as many connections as bring out its best. Then at three
-times that rate, whatever it answers (each client waits for a second on average, and there are so many), and over three
+times that rate, whatever it answers (each of many clients waits for a quarter of a second or so), and over three
 times as many connections as it takes in, which ask again at once. Nobody heeds `Retry-After`. Then three modest keys share
 it with a greedy one. An answer counts where the log says 200; how long the others took, a few more clients find out. It needs
 `wrk` on the PATH.
@@ -42,9 +42,9 @@ KEYS = 4
 PEAK, MORE, FLOOD = 16, 64, 768
 TIMES = 3
 MODEST, GREEDY = 4, 200
-THINKING_MILLISECONDS = 500
+THINKING_MILLISECONDS = 250
 PROBES = 4
-CONNECTING_SECONDS = 2
+CONNECTING_SECONDS = 4
 """Nothing is counted before everybody is connected."""
 _COUNT = """
 done = function(summary, latency)
@@ -53,7 +53,7 @@ end
 """
 _THINK = """
 math.randomseed(os.time() + {seed})
-delay = function() return math.random(0, {most}) end
+delay = function() return math.random({least}, {most}) end
 """
 
 
@@ -151,7 +151,10 @@ def _script(ids: Sequence[str], key: str, path: Path) -> Path:
 def _thinking(script: Path, seed: int) -> Path:
     """A script whose clients wait for a while before they ask."""
     path = script.with_suffix(".thinking.lua")
-    path.write_text(script.read_text() + _THINK.format(seed=seed, most=2 * THINKING_MILLISECONDS))
+    path.write_text(
+        script.read_text()
+        + _THINK.format(seed=seed, least=THINKING_MILLISECONDS // 2, most=THINKING_MILLISECONDS * 3 // 2)
+    )
     return path
 
 
