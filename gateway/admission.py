@@ -1,16 +1,21 @@
 """Whose turn it is: how many requests are taken in, and that no key takes the others' turns.
 
 A few requests run abreast, as many as keep the process busy, and a key has no more of these turns than its share among
-the keys that are here. Whoever comes then waits, and the next turn goes to the key that has the fewest. Beyond the
-limits a request waits only briefly, and is then told to come again.
+the keys that are here; a greedy one has less. Whoever comes then waits, and the next turn goes to the key that has the
+fewest. Beyond the limits a request waits only briefly, and is then told to come again.
 """
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
 from schema.errors import Unavailable
 
 ABREAST = 16
+_GREEDY = 4
+"""By how much its share is less where a key has more waiting than may run, and others have not."""
+
+BUSY = "The gateway is busy. Try again shortly."
 
 
 class Turns:
@@ -42,18 +47,42 @@ class Admission:
         most: How many a process takes in, running and waiting together.
         most_a_key: How many of them may be one key's.
         wait_seconds: How long a request beyond these waits all the same.
+        most_seconds: How long a request that is taken in waits for its turn.
         abreast: How many run at a time.
+
+    Attributes:
+        on_room: What is called where there is room again.
     """
 
-    def __init__(self, most: int, most_a_key: int, wait_seconds: float, abreast: int = ABREAST) -> None:
+    def __init__(
+        self, most: int, most_a_key: int, wait_seconds: float, most_seconds: float = 10.0, abreast: int = ABREAST
+    ) -> None:
         self._most = most
         self._most_a_key = most_a_key
         self._wait_seconds = wait_seconds
+        self._most_seconds = most_seconds
         self._abreast = min(abreast, most)
         self._running = 0
         self._waiting = 0
         self._keys: dict[str, Turns] = {}
         """By id; where there is a queue, in the order in which their last turns ended."""
+        self.on_room: Callable[[], None] | None = None
+
+    @property
+    def least(self) -> int:
+        """How many there must be for one to be beyond a limit."""
+        return min(self._most, self._most_a_key)
+
+    def taken(self, key_id: str | None) -> int:
+        """How many requests of a key are taken in."""
+        key = None if key_id is None else self._keys.get(key_id)
+        return 0 if key is None else key.running + len(key.waiting)
+
+    def has_room(self, key_id: str | None, coming: int = 0, coming_of_key: int = 0) -> bool:
+        """Whether one more request of a key, or of somebody unknown, is taken in, where so many others come."""
+        if self._running + self._waiting + coming >= self._most:
+            return False
+        return key_id is None or self.taken(key_id) + coming_of_key < self._most_a_key
 
     def turn(self, key_id: str) -> Turns | None:
         """A turn that is a key's from now on, where one is free."""
@@ -72,7 +101,8 @@ class Admission:
         """
         key = self._key(key_id)
         turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        timer = None if self._has_room(key) else turn.get_loop().call_later(self._wait_seconds, _give_up, turn)
+        seconds = self._most_seconds if self.has_room(key_id) else self._wait_seconds
+        timer = turn.get_loop().call_later(seconds, _give_up, turn)
         key.waiting.append(turn)
         self._waiting += 1
         self._give_turns()
@@ -82,11 +112,10 @@ class Admission:
             self._abandon(key, turn)
             raise
         finally:
-            if timer is not None:
-                timer.cancel()
+            timer.cancel()
         if not has_turn:
             self._abandon(key, turn)
-            raise Unavailable("The gateway is busy. Try again shortly.")
+            raise Unavailable(BUSY)
         return key
 
     def leave(self, key: Turns) -> None:
@@ -98,6 +127,8 @@ class Admission:
         self._forget(key)
         if self._waiting:
             self._give_turns()
+        if self.on_room is not None:
+            self.on_room()
 
     def _key(self, key_id: str) -> Turns:
         key = self._keys.get(key_id)
@@ -110,9 +141,6 @@ class Admission:
         """How many turns a key may have at a time: an equal share among those that are here."""
         return min(self._most_a_key, max(1, self._abreast // len(self._keys)))
 
-    def _has_room(self, key: Turns) -> bool:
-        return self._running + self._waiting < self._most and key.running + len(key.waiting) < self._most_a_key
-
     def _give_turns(self) -> None:
         while self._running < self._abreast and (key := self._next()) is not None:
             turn = key.waiting.popleft()
@@ -124,8 +152,10 @@ class Admission:
 
     def _next(self) -> Turns | None:
         """The key whose turn it is: one that has the fewest, and of such the one whose last ended first."""
-        share = self._share
-        able = (key for key in self._keys.values() if key.waiting and key.running < share)
+        share, keys, many = self._share, self._keys.values(), self._abreast
+        # Whoever always has somebody waiting is there for every turn; others are on their way for much of the time.
+        of_greedy = max(1, share // _GREEDY) if any(len(key.waiting) <= many for key in keys) else share
+        able = (key for key in keys if key.waiting and key.running < (share if len(key.waiting) <= many else of_greedy))
         return min(able, key=lambda key: key.running, default=None)
 
     def _abandon(self, key: Turns, turn: "asyncio.Future[bool]") -> None:

@@ -5,7 +5,7 @@ import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeAlias
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -24,6 +24,7 @@ from gateway.doors import Entrance
 from gateway.envelope import EnvelopeMiddleware
 from gateway.errors import error_response
 from gateway.explorer import explorer
+from gateway.gate import Gate, State
 from gateway.graphql import GraphQLEndpoint, graphql_routes
 from gateway.health import health_routes
 from gateway.logs import configure
@@ -42,6 +43,8 @@ from gateway.uses import Uses
 from schema.errors import Unavailable
 from schema.execution.execute import Executor
 from schema.execution.limits import Limits
+
+Doors: TypeAlias = dict[tuple[str, str], GraphQLEndpoint | LeakEndpoint]
 
 _SECONDS_TO_CANCEL = 1.0
 """How long the gateway has to end a statement itself, before the database does."""
@@ -87,15 +90,18 @@ def create_app(
     documents = named_documents(settings.trusted_documents, executor.prepare)
     graphql, rest = GraphQLEndpoint(entrance, documents, settings.max_request_bytes), LeakEndpoint(entrance)
     page, explorer_routes = explorer(demo_key)
+    doors: Doors = {("POST", "/graphql"): graphql, ("GET", "/leaks/"): rest}
+    wait_seconds = settings.queue_milliseconds / 1000
+    gate = Gate(admission, authenticator.known, doors, wait_seconds, is_shared=bool(settings.cors_origins))
 
     @asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(_app: Starlette) -> AsyncIterator[State]:
         await engine.open()
         # What was made so far lasts as long as the process: the collector need not look at it again and again.
         gc.freeze()
         try:
             async with uses.written():
-                yield
+                yield {"gate": gate}
         finally:
             await budgets.close()
             gc.unfreeze()
@@ -118,7 +124,7 @@ def create_app(
         middleware=[
             Middleware(EnvelopeMiddleware),
             *_cors(settings),
-            Middleware(ShortWay, doors={("POST", "/graphql"): graphql, ("GET", "/leaks/"): rest}),
+            Middleware(ShortWay, doors=doors),
             Middleware(MaskingMiddleware),
         ],
         exception_handlers={
@@ -160,6 +166,7 @@ def _admission(settings: Settings) -> Admission:
         settings.max_concurrency,
         settings.max_concurrency_per_key,
         settings.queue_milliseconds / 1000,
+        settings.operation_timeout_seconds,
         max(ABREAST, settings.pool_size),
     )
 

@@ -95,6 +95,15 @@ class Authenticator:
             raise
         return stored.caller
 
+    def known(self, fields: Fields) -> str | None:
+        """The id of the key in the header fields of a request; None where it has let nobody in lately."""
+        try:
+            key = presented_key(fields)
+        except Refused:
+            return None
+        _, stored = self._known.get(hashlib.sha256(key.encode()).digest(), (0.0, None))
+        return None if stored is None else stored.caller.key_id
+
     async def _look_up(self, key: str, digest: bytes, network: str) -> StoredKey:
         # Whoever shares an address with one who guesses goes on with a key that let them in before.
         if digest not in self._known:

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from gateway.admission import BUSY
 from gateway.bodies import BodyError, InvalidJSON, parse_json, read_json
 from gateway.documents import NamedDocuments
 from gateway.doors import Entrance
@@ -22,7 +23,7 @@ from gateway.headers import Fields, Headers, fields_of
 from gateway.negotiation import preferred
 from gateway.responses import Prepared
 from schema.batches import Request as OperationRequest
-from schema.errors import BadUserInput, Code, GatewayError
+from schema.errors import BadUserInput, Code, GatewayError, Unavailable
 from schema.execution.execute import NotAQuery, Operation, Result
 from schema.execution.refusal import RequestError
 from schema.scope import KeyScope
@@ -53,11 +54,16 @@ class GraphQLEndpoint:
         self._entrance = entrance
         self._documents = documents
         self._max_request_bytes = max_request_bytes
+        self._busy = {media_type: _failure(Unavailable(BUSY), media_type) for media_type in _HEADERS}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request: as ASGI, so that nothing stands between the router and this door."""
         response = await self.respond(scope, receive)
         await response(scope, receive, send)
+
+    def busy(self, fields: Fields) -> Response:
+        """The response to a request that there is no room for."""
+        return self._busy[preferred(fields.get(b"accept"), (RESPONSE_TYPE, JSON_TYPE), default=JSON_TYPE) or JSON_TYPE]
 
     async def respond(self, scope: Scope, receive: Receive) -> Response:
         """The response to a request, whatever is wrong with it, in GraphQL's shape and the media type it prefers."""

@@ -10,12 +10,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from gateway.admission import BUSY
 from gateway.doors import Entrance
 from gateway.errors import MASKED, error_response, gateway_error_response
 from gateway.headers import Fields, fields_of
 from gateway.negotiation import preferred
 from gateway.responses import Prepared
-from schema.errors import GatewayError, NotFound
+from schema.errors import GatewayError, NotFound, Unavailable
 from schema.execution.execute import Result
 from schema.pages import PageLimits
 
@@ -46,11 +47,16 @@ class LeakEndpoint:
     def __init__(self, entrance: Entrance) -> None:
         self._entrance = entrance
         self._operation = entrance.executor.stored(OPERATION)
+        self._busy = gateway_error_response(Unavailable(BUSY))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request: as ASGI, so that nothing stands between the router and this door."""
         response = await self.respond(scope, receive)
         await response(scope, receive, send)
+
+    def busy(self, _fields: Fields) -> Response:
+        """The response to a request that there is no room for."""
+        return self._busy
 
     async def respond(self, scope: Scope, receive: Receive) -> Response:
         """The leak, 304 where the client has it already, or an error in the contract's shape."""

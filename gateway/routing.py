@@ -1,8 +1,11 @@
 """The short way to the doors that most requests go through."""
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+Door = TypeVar("Door")
 
 
 class ShortWay:
@@ -22,8 +25,10 @@ class ShortWay:
         await self._door(scope)(scope, receive, send)
 
     def _door(self, scope: Scope) -> ASGIApp:
-        if scope["type"] != "http":
-            return self._app
-        method, path = scope["method"], scope["path"]
-        door = self._doors.get((method, path)) or self._doors.get((method, path[: path.rfind("/") + 1]))
-        return door or self._app
+        return (door_of(self._doors, scope) if scope["type"] == "http" else None) or self._app
+
+
+def door_of(doors: Mapping[tuple[str, str], Door], scope: Scope) -> Door | None:
+    """What stands at the path of a request, or at its path as far as the last slash."""
+    method, path = scope["method"], scope["path"]
+    return doors.get((method, path)) or doors.get((method, path[: path.rfind("/") + 1]))

@@ -21,9 +21,10 @@ from gateway.commands.database import DatabaseOption, open_database, read_settin
 from gateway.commands.interruption import wait_for
 from gateway.commands.listening import bind, listen, origin
 from gateway.commands.tables import hint
-from gateway.deadlines import Deadlines, GuardedProtocol
+from gateway.deadlines import Deadlines
 from gateway.explorer.build import ExplorerBuildError, ensure_build
 from gateway.logs import configure
+from gateway.protocol import GatedProtocol
 from gateway.settings import Settings
 
 GRACE_SECONDS = 30
@@ -142,7 +143,7 @@ def configuration(app: Starlette | str, settings: Settings) -> uvicorn.Config:
         workers=settings.workers,
         loop="uvloop",
         # Not a class, but called like one; workers are sent it as it is.
-        http=partial(GuardedProtocol, deadlines=deadlines),  # type: ignore[arg-type]
+        http=partial(GatedProtocol, deadlines=deadlines),  # type: ignore[arg-type]
         ws="none",
         access_log=False,
         log_config=None,

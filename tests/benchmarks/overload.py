@@ -1,11 +1,13 @@
-"""What is left of the gateway's best where it is asked for more than it can do, and where one key asks for all of it.
+"""What is left of the gateway's best where it is asked for three times as much, and where one key asks for all it can.
 
-    uv run python tests/benchmarks/overload.py [--leaks 100000] [--rounds 3] [--seconds 4] [--workload page-of-50]
+    uv run python tests/benchmarks/overload.py [--leaks 100000] [--rounds 3] [--seconds 4]
 
-It serves a database of made-up leaks (see serving.py) in one process and asks over as many connections as bring out its
-best, over three times as many, and over three times as many as it takes in. Then four keys share it with a fifth that
-is greedy. Whoever is refused asks again when he was told to; where it says so, at once, which is the worst that a client
-can do. An answer counts where it is 200. It needs `wrk` on the PATH.
+It serves a database of made-up leaks (see serving.py) in one process and asks for what is asked for in production, mixed:
+leaks by id over REST and GraphQL, pages, machines. First over as many connections as bring out its best. Then at three
+times that rate, whatever it answers (each of many clients waits for a quarter of a second or so), and over three
+times as many connections as it takes in, which ask again at once. Nobody heeds `Retry-After`. Then three modest keys share
+it with a greedy one. An answer counts where the log says 200; how long the others took, a few more clients find out. It needs
+`wrk` on the PATH.
 """
 
 import argparse
@@ -36,48 +38,44 @@ from schema.scope import KeyScope  # noqa: E402
 from tests.benchmarks.serving import SECRET, free_port, leak_ids, wait_for  # noqa: E402
 from tests.benchmarks.workloads import WORKLOADS, Workload  # noqa: E402
 
-KEYS = 5
-PEAK, OVERLOAD, FLOOD = 16, 48, 768
-GREEDY, GREEDIER = 64, 192
-_WAIT_AS_TOLD = """
-local refused = 0
-function response(status) if status == 503 then refused = refused + 1 end end
-function delay() if refused == 0 then return 0 end refused = refused - 1 return 1000 end
-"""
-_COUNT_REFUSALS = """
+KEYS = 4
+PEAK, MORE, FLOOD = 16, 64, 768
+TIMES = 3
+MODEST, GREEDY = 4, 200
+THINKING_MILLISECONDS = 250
+PROBES = 4
+CONNECTING_SECONDS = 4
+"""Nothing is counted before everybody is connected."""
+_COUNT = """
 done = function(summary, latency)
-  io.write(string.format('RESULT %d %d %d 0 %f', summary.requests, summary.duration, summary.errors.status,
-    latency:percentile(99)))
+  io.write(string.format('RESULT %d %d %d', summary.requests, summary.duration, summary.errors.status))
 end
+"""
+_THINK = """
+math.randomseed(os.time() + {seed})
+delay = function() return math.random({least}, {most}) end
 """
 
 
 @dataclass(frozen=True)
 class Load:
-    """What one key got.
+    """What several keys got at the same time.
 
     Attributes:
-        answers: Good answers a second.
+        answers: Good answers a second, by script.
         refusals: Others a second.
-        p99: How long 99 of 100 took at most, refusals included, in milliseconds.
+        processors: How many processors that kept busy.
+        waits: How long refusals took, in milliseconds.
     """
 
-    answers: float
+    answers: Sequence[float]
     refusals: float
-    p99: float
-
-
-@dataclass(frozen=True)
-class Shared:
-    """What several keys got at the same time, and how many processors that kept busy."""
-
-    loads: Sequence[Load]
     processors: float
+    waits: Sequence[float]
 
-    @property
-    def answers(self) -> float:
-        """The good answers a second of the first four keys, or of the one that there is."""
-        return sum(load.answers for load in self.loads[:4])
+    def of(self, keys: int) -> float:
+        """The good answers a second of the first keys."""
+        return sum(self.answers[:keys])
 
 
 def main() -> None:
@@ -86,13 +84,11 @@ def main() -> None:
     path = Path(options.database or tempfile.gettempdir()) / f"leaks-benchmark-{options.leaks}.db"
     settings = replace(Settings(secret=SECRET), database_url=f"sqlite:///{path}")
     keys = asyncio.run(_keys(settings, options.leaks))
-    workload = next(one for one in WORKLOADS if one.name == options.workload)
-    with _served(settings) as (port, process), tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _served(settings, log := Path(folder) / "log") as (port, process):
         ids = leak_ids(port, keys[0])
-        rude = [_script(workload, ids, key, Path(folder) / str(number)) for number, key in enumerate(keys)]
-        scripts = [_patient(script) for script in rude]
-        rounds = [_round(port, process, (scripts, rude), options.seconds) for _ in range(options.rounds)]
-    _print(rounds)
+        scripts = [_script(ids, key, Path(folder) / f"{number}.lua") for number, key in enumerate(keys)]
+        bench = Bench(port, process, scripts, Prober(port, keys[0], ids[0]), log, options.seconds)
+        _print([bench.round() for _ in range(options.rounds)])
 
 
 def _options() -> argparse.Namespace:
@@ -100,7 +96,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--leaks", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=4)
-    parser.add_argument("--workload", default="page-of-50", choices=[one.name for one in WORKLOADS])
     parser.add_argument("--database", help="the folder of the database; it stays there")
     return parser.parse_args()
 
@@ -113,7 +108,7 @@ async def _keys(settings: Settings, leaks: int) -> list[str]:
 
 
 @contextmanager
-def _served(settings: Settings) -> Iterator[tuple[int, psutil.Process]]:
+def _served(settings: Settings, log: Path) -> Iterator[tuple[int, psutil.Process]]:
     port = free_port()
     environment = {
         **os.environ,
@@ -123,7 +118,8 @@ def _served(settings: Settings) -> Iterator[tuple[int, psutil.Process]]:
         "LEAKS_PORT": str(port),
     }
     command = [sys.executable, "-m", "gateway", "serve"]
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL)
+    with log.open("wb") as written:
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=written)
     try:
         wait_for(port)
         yield port, psutil.Process(process.pid)
@@ -132,79 +128,153 @@ def _served(settings: Settings) -> Iterator[tuple[int, psutil.Process]]:
         process.wait()
 
 
-def _script(workload: Workload, ids: Sequence[str], key: str, folder: Path) -> Path:
-    folder.mkdir()
-    path = workload.script(list(ids), key, folder)
-    path.write_text(path.read_text() + _COUNT_REFUSALS)
+def _script(ids: Sequence[str], key: str, path: Path) -> Path:
+    """A script for wrk that asks for what is asked for in production: no page twice in a row."""
+    by_name = {workload.name: workload for workload in WORKLOADS}
+    page = by_name["page-of-50"].document or ""
+    pages = [Workload("page", document=page.replace("first: 50", f"first: {size}")) for size in range(10, 31)]
+    mixed = []
+    for number, leak_id in enumerate(ids):
+        asked = (
+            [by_name["rest-by-id"]] * 4 + [by_name["by-id"]] * 3 + [pages[number % len(pages)]] * 2 + [by_name["pivot"]]
+        )
+        mixed.append(asked[number % len(asked)].request(leak_id, key))
+    path.write_text(
+        "local requests = {}\nlocal at = 0\n"
+        + "".join(f"requests[#requests + 1] = {request}\n" for request in mixed)
+        + "request = function() at = at % #requests + 1 return requests[at] end\n"
+        + _COUNT
+    )
     return path
 
 
-def _patient(script: Path) -> Path:
-    """A script that waits as long as `Retry-After` says."""
-    path = script.with_name("patient.lua")
-    path.write_text(script.read_text() + _WAIT_AS_TOLD)
+def _thinking(script: Path, seed: int) -> Path:
+    """A script whose clients wait for a while before they ask."""
+    path = script.with_suffix(".thinking.lua")
+    path.write_text(
+        script.read_text()
+        + _THINK.format(seed=seed, least=THINKING_MILLISECONDS // 2, most=THINKING_MILLISECONDS * 3 // 2)
+    )
     return path
 
 
-def _round(
-    port: int, process: psutil.Process, scripts: tuple[Sequence[Path], Sequence[Path]], seconds: int
-) -> dict[str, Shared]:
-    """What each key got, by who asked at the same time; the second scripts do not wait as told."""
-    patient, rude = scripts
+class Prober:
+    """A few clients that note how long they wait for a refusal."""
 
-    def four(connections: int, scripts: Sequence[Path] = patient) -> list[tuple[Path, int]]:
-        return [(script, connections // 4) for script in scripts[:4]]
+    def __init__(self, port: int, key: str, leak_id: str) -> None:
+        self._port = port
+        self._request = f"GET /leaks/{leak_id} HTTP/1.1\r\nHost: gateway\r\nX-API-Key: {key}\r\n\r\n".encode()
 
-    def load(*shares: tuple[Path, int]) -> Shared:
+    async def waits(self, seconds: float, clients: int) -> list[float]:
+        """How long refusals took that so many clients had in some seconds, in milliseconds."""
+        ends_at = time.perf_counter() + seconds
+        found = await asyncio.gather(*(self._probe(ends_at) for _ in range(clients)), asyncio.sleep(seconds, []))
+        return [wait for waits in found for wait in waits]
+
+    async def _probe(self, ends_at: float) -> list[float]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+        waits = []
+        while (began := time.perf_counter()) < ends_at:
+            writer.write(self._request)
+            head = await reader.readuntil(b"\r\n\r\n")
+            took = time.perf_counter() - began
+            length = next(line for line in head.lower().splitlines() if line.startswith(b"content-length:"))
+            await reader.readexactly(int(length.split()[1]))
+            if head.startswith(b"HTTP/1.1 503"):
+                waits.append(took * 1000)
+            await asyncio.sleep(0.02)
+        writer.close()
+        return waits
+
+
+class Bench:
+    """A server, and what asks it."""
+
+    def __init__(
+        self, port: int, process: psutil.Process, scripts: Sequence[Path], prober: Prober, log: Path, seconds: int
+    ) -> None:
+        self._port = port
+        self._process = process
+        self._scripts = scripts
+        self._prober = prober
+        self._log = log
+        self._seconds = seconds
+        self._thinking = [_thinking(script, seed) for seed, script in enumerate(scripts)]
+
+    def round(self) -> dict[str, Load]:
+        """What each key got, by who asked at the same time."""
+        peaks = {f"{n} connections": self._load(self._all(n)) for n in (PEAK, MORE)}
+        peak = max(load.of(KEYS) for load in peaks.values())
+        crowd = int(TIMES * peak * (THINKING_MILLISECONDS + 100) / 1000)
+        modest = [(script, MODEST) for script in self._scripts[1:]]
+        greedy = (self._scripts[0], GREEDY)
+        return peaks | {
+            f"at {TIMES} times the rate": self._load(self._all(crowd, self._thinking), probed=True),
+            f"{FLOOD} connections": self._load(self._all(FLOOD), probed=True),
+            "three modest keys": self._load(modest),
+            "three modest keys and a greedy one": self._load([*modest, greedy], probed=True),
+        }
+
+    def _all(self, connections: int, scripts: Sequence[Path] | None = None) -> list[tuple[Path, int]]:
+        return [(script, connections // KEYS) for script in scripts or self._scripts]
+
+    def _load(self, shares: Sequence[tuple[Path, int]], *, probed: bool = False) -> Load:
         time.sleep(1)  # what was left of the last ends
-        before = sum(process.cpu_times()[:2])
-        loads = _load(port, shares, seconds)
-        return Shared(loads, (sum(process.cpu_times()[:2]) - before) / seconds)
+        running = [self._wrk(script, connections) for script, connections in shares]
+        time.sleep(CONNECTING_SECONDS)
+        before, logged, began = sum(self._process.cpu_times()[:2]), self._log.stat().st_size, time.perf_counter()
+        waits = asyncio.run(self._prober.waits(self._seconds, PROBES if probed else 0))
+        seconds = time.perf_counter() - began
+        processors = (sum(self._process.cpu_times()[:2]) - before) / seconds
+        with self._log.open("rb") as log:
+            log.seek(logged)
+            lines = log.read()
+        shares_of = [_parse(process.communicate()[0]) for process in running]
+        answers = lines.count(b" 200 ") / seconds
+        parts = [share / sum(shares_of) * answers for share in shares_of]
+        return Load(parts, lines.count(b" 503 ") / seconds, processors, waits)
 
-    return {
-        f"a key, {PEAK} connections": load((patient[0], PEAK)),
-        f"four keys, {PEAK} connections": load(*four(PEAK)),
-        f"four keys, {OVERLOAD} connections": load(*four(OVERLOAD)),
-        f"four keys, {FLOOD} connections": load(*four(FLOOD)),
-        f"four keys, {FLOOD} connections, at once again": load(*four(FLOOD, rude)),
-        f"four keys, {PEAK}, and a greedy one, {GREEDY}": load(*four(PEAK), (patient[4], GREEDY)),
-        f"four keys, {PEAK}, and a greedy one, {GREEDIER}": load(*four(PEAK), (patient[4], GREEDIER)),
-        f"four keys, {PEAK}, and a greedy one, {GREEDIER}, at once again": load(*four(PEAK), (rude[4], GREEDIER)),
-    }
-
-
-def _load(port: int, shares: Sequence[tuple[Path, int]], seconds: int) -> list[Load]:
-    wrk = shutil.which("wrk") or sys.exit("wrk is not on the PATH.")
-    address = f"http://127.0.0.1:{port}"
-    commands = [
-        [wrk, "-t1", f"-c{n}", f"-d{seconds}s", "--latency", "-s", str(script), address] for script, n in shares
-    ]
-    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for command in commands]
-    return [_parse(process.communicate()[0]) for process in running]
+    def _wrk(self, script: Path, connections: int) -> "subprocess.Popen[str]":
+        wrk = shutil.which("wrk") or sys.exit("wrk is not on the PATH.")
+        seconds = self._seconds + CONNECTING_SECONDS + 1
+        command = [wrk, "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script)]
+        return subprocess.Popen([*command, f"http://127.0.0.1:{self._port}"], stdout=subprocess.PIPE, text=True)
 
 
-def _parse(said: str) -> Load:
+def _parse(said: str) -> int:
+    """How many good answers there were."""
     (line,) = (line for line in said.splitlines() if line.startswith("RESULT"))
-    requests, microseconds, errors, _, p99 = (float(part) for part in line.split()[1:])
-    seconds = microseconds / 1e6
-    return Load((requests - errors) / seconds, errors / seconds, p99 / 1000)
+    requests, _, errors = (int(part) for part in line.split()[1:])
+    return requests - errors
 
 
-def _print(rounds: Sequence[dict[str, Shared]]) -> None:
-    best = f"four keys, {PEAK} connections"
-    print(f"{'':52}{'answers/s':>10}{'of best':>9}{'by processor':>14}{'refusals/s':>12}{'p99 ms':>9}")
+def _print(rounds: Sequence[dict[str, Load]]) -> None:
+    print(f"{'':36}{'answers/s':>10}{'of best':>9}{'by processor':>14}{'refusals/s':>12}{'p50, p99 of these, ms':>24}")
     for name in rounds[0]:
-        answers = statistics.median(one[name].answers for one in rounds)
-        share = statistics.median(one[name].answers / one[best].answers for one in rounds)
+        keys = 3 if "modest" in name else KEYS
+        answers = statistics.median(one[name].of(keys) for one in rounds)
+        share = statistics.median(one[name].of(keys) / _best(one, name).of(keys) for one in rounds)
         # What the machine does beside this moves the first ratio, but hardly this one.
-        paid = statistics.median(_by_processor(one[name]) / _by_processor(one[best]) for one in rounds)
-        refusals = statistics.median(sum(load.refusals for load in one[name].loads) for one in rounds)
-        p99 = statistics.median(max(load.p99 for load in one[name].loads[:4]) for one in rounds)
-        print(f"{name:52}{answers:10.0f}{share:9.2f}{paid:14.2f}{refusals:12.0f}{p99:9.1f}")
+        paid = statistics.median(_paid(one[name], keys) / _paid(_best(one, name), keys) for one in rounds)
+        refusals = statistics.median(one[name].refusals for one in rounds)
+        waits = sorted(wait for one in rounds for wait in one[name].waits)
+        took = f"{_percentile(waits, 50):.0f}, {_percentile(waits, 99):.0f}" if waits else ""
+        print(f"{name:36}{answers:10.0f}{share:9.2f}{paid:14.2f}{refusals:12.0f}{took:>24}")
 
 
-def _by_processor(shared: Shared) -> float:
-    return shared.answers / shared.processors
+def _best(loads: dict[str, Load], name: str) -> Load:
+    """What a load is compared with: the best of all, or what the modest keys get by themselves."""
+    if "modest" in name:
+        return loads["three modest keys"]
+    return max((loads[f"{n} connections"] for n in (PEAK, MORE)), key=lambda load: load.of(KEYS))
+
+
+def _paid(load: Load, keys: int) -> float:
+    return load.of(keys) / load.processors
+
+
+def _percentile(ordered: Sequence[float], percent: int) -> float:
+    return ordered[min(len(ordered) - 1, len(ordered) * percent // 100)]
 
 
 if __name__ == "__main__":

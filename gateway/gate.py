@@ -1,0 +1,208 @@
+"""Where there is no room for a request, it waits, and is refused, before a task is made for it: for next to nothing.
+
+Whose it is, is told by its key, where that has let somebody in before; nothing else of it is looked at. Room that comes
+free goes round among the keys that wait.
+"""
+
+import asyncio
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from http import HTTPStatus
+from typing import Protocol, TypeAlias, TypedDict
+
+from starlette.responses import Response
+from starlette.types import Scope
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+from gateway.access import REQUEST_ID, log_access, request_id_of
+from gateway.admission import Admission
+from gateway.headers import SECURITY_HEADERS, Fields, fields_of
+from gateway.routing import door_of
+
+_TICK_SECONDS = 0.004
+
+KeyId: TypeAlias = str | None
+"""A key that has let somebody in before; None for all others together."""
+
+
+class State(TypedDict):
+    """What an application hands to its server."""
+
+    gate: "Gate"
+
+
+class Door(Protocol):
+    """What answers where there is room."""
+
+    def busy(self, fields: Fields) -> Response:
+        """The response to a request that there is no room for: one of a few that are made already."""
+
+
+class Arrival(Protocol):
+    """A request whose head is there."""
+
+    @property
+    def scope(self) -> Scope:
+        """The request as ASGI has it."""
+
+    def enter(self) -> None:
+        """Let the application answer."""
+
+    def refuse(self, head: bytes, body: bytes) -> None:
+        """Answer in the application's place."""
+
+
+class Held:
+    """A request that waits for room.
+
+    Attributes:
+        arrival: The request.
+        key_id: Whose it is.
+        response: What it is told if there is none.
+        came_at: When it came, in the time of the loop.
+        due_at: When its time is over.
+        is_over: Whether it waits no more.
+    """
+
+    __slots__ = ("arrival", "came_at", "due_at", "is_over", "key_id", "response")
+
+    def __init__(self, arrival: Arrival, key_id: KeyId, response: Response, came_at: float, due_at: float) -> None:
+        self.arrival = arrival
+        self.key_id = key_id
+        self.response = response
+        self.came_at = came_at
+        self.due_at = due_at
+        self.is_over = False
+
+
+class Gate:
+    """Lets requests in, holds those that there is no room for, and refuses them when their time is over.
+
+    Args:
+        admission: Where there is room.
+        known: Whose a request is, by its header fields.
+        doors: What may be refused, by method, and by a path as it is or as far as its last slash.
+        wait_seconds: How long a request waits for room.
+        is_shared: Whether pages of other origins may call: their answers say so, and are made by the application.
+
+    Attributes:
+        least: There is room for everybody while fewer requests than this are under way.
+    """
+
+    def __init__(
+        self,
+        admission: Admission,
+        known: Callable[[Fields], KeyId],
+        doors: Mapping[tuple[str, str], Door],
+        wait_seconds: float,
+        *,
+        is_shared: bool = False,
+    ) -> None:
+        self.least = admission.least
+        self._admission = admission
+        self._known = known
+        self._doors = doors
+        self._wait_seconds = wait_seconds
+        self._is_shared = is_shared
+        self._coming: Counter[KeyId] = Counter()
+        """Who was let in just now, and is not counted by the admission yet."""
+        self._held: dict[KeyId, OrderedDict[Held, None]] = {}
+        """Who waits, by key; the key that was let in last is the last."""
+        self._queue: deque[Held] = deque()
+        """The same, and whoever waits no more, by when their time is over."""
+        self._is_looking = False
+        admission.on_room = self._let_in
+
+    def take(self, arrival: Arrival) -> None:
+        """Let a request in, now or when there is room, or refuse it."""
+        scope = arrival.scope
+        door = door_of(self._doors, scope)
+        fields = fields_of(scope)
+        if door is None or (self._is_shared and b"origin" in fields):
+            arrival.enter()
+            return
+        key_id = self._known(fields)
+        if key_id not in self._held and self._has_room(key_id):
+            self._enter(arrival, key_id)
+        else:
+            self._hold(arrival, key_id, door.busy(fields))
+
+    def _has_room(self, key_id: KeyId) -> bool:
+        coming = self._coming
+        return self._admission.has_room(key_id, coming.total(), coming[key_id])
+
+    def _enter(self, arrival: Arrival, key_id: KeyId) -> None:
+        self._coming[key_id] += 1
+        # It goes its way right after this, and mostly at one go to where it is counted.
+        asyncio.get_running_loop().call_soon(self._arrive, key_id)
+        arrival.enter()
+
+    def _arrive(self, key_id: KeyId) -> None:
+        self._coming[key_id] -= 1
+        if not self._coming[key_id]:
+            del self._coming[key_id]
+
+    # --------------------------------------------------------------- waiting
+
+    def _hold(self, arrival: Arrival, key_id: KeyId, response: Response) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        held = Held(arrival, key_id, response, now, now + self._wait_seconds)
+        self._held.setdefault(key_id, OrderedDict())[held] = None
+        self._queue.append(held)
+        if not self._is_looking:
+            self._is_looking = True
+            loop.call_later(min(self._wait_seconds, _TICK_SECONDS), self._look)
+
+    def _let_in(self) -> None:
+        """Let in whom there is room for."""
+        while (held := self._next()) is not None:
+            self._end(held)
+            if held.key_id in self._held:
+                self._held[held.key_id] = self._held.pop(held.key_id)
+            self._enter(held.arrival, held.key_id)
+
+    def _next(self) -> Held | None:
+        """The first of the first key that there is room for."""
+        return next((next(iter(waiting)) for key_id, waiting in self._held.items() if self._has_room(key_id)), None)
+
+    def _end(self, held: Held) -> None:
+        """Hold a request no more."""
+        held.is_over = True
+        waiting = self._held[held.key_id]
+        del waiting[held]
+        if not waiting:
+            del self._held[held.key_id]
+
+    def _look(self) -> None:
+        """Refuse whoever waits in vain, and look again in a moment."""
+        self._let_in()
+        loop, queue = asyncio.get_running_loop(), self._queue
+        now = loop.time()
+        while queue and (queue[0].is_over or queue[0].due_at <= now):
+            held = queue.popleft()
+            if not held.is_over:
+                self._end(held)
+                _refuse(held, now)
+        self._is_looking = bool(queue)
+        if self._is_looking:
+            loop.call_later(_TICK_SECONDS, self._look)
+
+
+def _refuse(held: Held, now: float) -> None:
+    scope = held.arrival.scope
+    request_id = request_id_of(scope)
+    token = REQUEST_ID.set(request_id)
+    head, body = _text(held.response)
+    held.arrival.refuse(b"%bx-request-id: %b\r\n" % (head, request_id.encode()), body)
+    log_access(scope, HTTPStatus.SERVICE_UNAVAILABLE, now - held.came_at)
+    REQUEST_ID.reset(token)
+
+
+@lru_cache(8)
+def _text(response: Response) -> tuple[bytes, bytes]:
+    """The head of a response as it is sent, open for more headers, and its body."""
+    headers = (*response.raw_headers, *SECURITY_HEADERS)
+    lines = b"".join(b"%b: %b\r\n" % header for header in headers)
+    return STATUS_LINE[response.status_code] + lines, bytes(response.body)

@@ -1,0 +1,73 @@
+"""A connection whose requests go through the gate while it is crowded."""
+
+import asyncio
+from typing import Any
+
+from starlette.types import Scope
+from uvicorn._types import ASGI3Application
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+from uvicorn.server import ServerState
+
+from gateway.deadlines import Deadlines, GuardedProtocol
+from gateway.gate import Gate
+
+
+class GatedProtocol(GuardedProtocol):
+    """HTTP/1.1 to clients that keep the deadlines, and that there is room for."""
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        deadlines: Deadlines,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop, deadlines=deadlines)
+        self._gate: Gate = app_state["gate"]
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        if len(self.tasks) < self._gate.least:
+            GuardedProtocol._start_asgi_task(self, cycle, app)  # noqa: SLF001 - as `super()`, for less
+        else:
+            self._answering = cycle
+            self._gate.take(_Request(self, cycle, app))
+
+    def enter(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """Let the application answer a request, unless its client is gone."""
+        if not cycle.disconnected:
+            GuardedProtocol._start_asgi_task(self, cycle, app)  # noqa: SLF001 - see above
+
+    def refuse(self, cycle: RequestResponseCycle, head: bytes, body: bytes) -> None:
+        """Answer a request in the application's place, and go on; what may still come of its body is passed over."""
+        cycle.response_started = cycle.response_complete = True
+        if cycle.disconnected or self.transport.is_closing():
+            return
+        # Whoever waits to be told to send the body is told to go: it is not known whether the body comes.
+        goes_on = cycle.keep_alive and not cycle.waiting_for_100_continue
+        self.transport.write(head + (b"\r\n" if goes_on else b"connection: close\r\n\r\n") + body)
+        if not goes_on:
+            self.transport.close()
+        cycle.on_response()
+
+
+class _Request:
+    """A request whose head is there, on its connection."""
+
+    __slots__ = ("_app", "_cycle", "_protocol", "scope")
+
+    def __init__(self, protocol: GatedProtocol, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self.scope: Scope = cycle.scope  # type: ignore[assignment]
+        self._protocol = protocol
+        self._cycle = cycle
+        self._app = app
+
+    def enter(self) -> None:
+        """Let the application answer."""
+        self._protocol.enter(self._cycle, self._app)
+
+    def refuse(self, head: bytes, body: bytes) -> None:
+        """Answer in the application's place."""
+        self._protocol.refuse(self._cycle, head, body)
