@@ -73,7 +73,7 @@ def _candidates_by(shape: PageShape, by: str, dialect: Dialect, at: str) -> Sele
         drivers = nodes[via].alias(f"{at}named")
         key, is_wanted = drivers.c.id, of_organization(drivers) & (drivers.c[column] == bindparam(at + by))
     rest = tuple(part for part in shape.filter if part != by)
-    ids = ids_of_page(replace(shape, via=via, filter=rest, by=None, in_order=bool(rest)), key, dialect, at)
+    ids = ids_of_page(shape.of_each(via, rest), key, dialect, at)
     if dialect is SQLITE:
         source = Source.of(Kind.LEAK, via, f"{at}of_")
         is_candidate = of_organization(source.rows) & source.leak_id.in_(ids.correlate(drivers))

@@ -85,6 +85,10 @@ class PageShape:
         """The same, found in order or by the best way."""
         return replace(self, in_order=in_order)
 
+    def of_each(self, via: Kind, wanted: tuple[str, ...]) -> "PageShape":
+        """The shape of the page of each thing that leads to the leaks; what else is wanted is looked at in order."""
+        return replace(self, via=via, filter=wanted, by=None, in_order=self.in_order or bool(wanted))
+
     def without_limit(self) -> "PageShape":
         """The same, of any length."""
         return replace(self, page=replace(self.page, limit=None))

@@ -193,6 +193,8 @@ async def _assert_finds_by_name(gateway: Gateway, tenants: Tenants, key: str) ->
         for name, value in names.items():
             found = (await gateway.ask(query, {"f": {name: value}}, key))["leaks"]["nodes"]
             assert found == ([{"id": id_}] if record in newest_first else [])
+        found = (await gateway.ask(query, {"f": {"login": record["login"]}}, key))["leaks"]["nodes"]
+        assert found == [{"id": one["id"]} for one in newest_first if one["login"] == record["login"]][:2]
 
 
 def assert_bounds_are_told() -> None:

@@ -26,7 +26,7 @@ MUTATED: Mapping[str, Sequence[str]] = {
     "gateway.storage.conditions": (
         "in_scope", "scope_values", "of_organization", "visible_node", "as_shown", "_date_in_scope",
     ),
-    "gateway.storage.pages": ("_by", "_leaks_by", "_candidates_by"),
+    "gateway.storage.pages": ("_leaks_by", "_candidates_by"),
     "gateway.storage.bounds": ("settings_of", "_array"),
     "schema.scope": (
         "domains_by_id", "domains_by_number", "require", "default_scope", "scope", "scope_naming", "_scope",
