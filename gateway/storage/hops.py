@@ -19,7 +19,7 @@ from gateway.storage.statements import Command, Sharing
 
 T = TypeVar("T")
 
-_MOST_PROGRAMS = 32
+_MOST_PROGRAMS = 8
 _PATIENCE_SECONDS = 0.002
 _STEPS_BETWEEN_LOOKS = 200_000
 """Some milliseconds: no statement of a common size is ever asked about."""
