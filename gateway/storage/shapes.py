@@ -113,11 +113,6 @@ class Source:
         rows = link.alias(f"{at}link") if at else link
         return cls(rows, rows.c.leak_id if via is Kind.LEAK else rows.c.node_id, rows.c.leak_id)
 
-    def over(self, rows: FromClause) -> "Source":
-        """The same, of rows that have the same columns."""
-        parent = None if self.parent is None else rows.c[self.parent.name]
-        return Source(rows, parent, rows.c[self.leak_id.name], self.are_leaks)
-
     def is_of(
         self, parent: ColumnElement[Any] | None, dialect: Dialect, where: Condition | None = None
     ) -> ColumnElement[bool]:
