@@ -5,6 +5,7 @@ import random
 import re
 from contextvars import ContextVar
 from time import time
+from typing import NamedTuple
 
 from starlette.types import Scope
 
@@ -28,24 +29,33 @@ def request_id_of(scope: Scope) -> str:
 def log_access(scope: Scope, status: int, seconds: float) -> None:
     """Write down how a request ended."""
     if logger.isEnabledFor(logging.INFO):
-        logger.handle(_Ended(_line(scope, status, seconds * 1000)))
+        client = scope["client"][0] if scope.get("client") else "-"
+        logger.callHandlers(_Record(_Ended(scope["method"], scope["path"], status, seconds, client)))
+
+
+class _Ended(NamedTuple):
+    """How a request ended. It is put into words where its line is written, together with those of others."""
+
+    method: str
+    path: str
+    status: int
+    seconds: float
+    client: str
+
+    def __str__(self) -> str:
+        """The line; a path stays on it, whatever the client put into it."""
+        return f"{self.method} {_printable(self.path)} {self.status} {self.seconds * 1000:.1f} ms {self.client}"
 
 
 _BLANK = vars(logging.LogRecord(logger.name, logging.INFO, "", 0, "", None, None))
 
 
-class _Ended(logging.LogRecord):
+class _Record(logging.LogRecord):
     """A record for half of what one costs: it tells nothing of the place in the code that it comes from."""
 
-    def __init__(self, line: str) -> None:
+    def __init__(self, message: _Ended) -> None:
         created = time()
-        self.__dict__ = {**_BLANK, "msg": line, "created": created, "msecs": created % 1 * 1000}
-
-
-def _line(scope: Scope, status: int, milliseconds: float) -> str:
-    """How a request ended; its path stays on the line, whatever the client put into it."""
-    client = scope["client"][0] if scope.get("client") else "-"
-    return f"{scope['method']} {_printable(scope['path'])} {status} {milliseconds:.1f} ms {client}"
+        self.__dict__ = {**_BLANK, "msg": message, "created": created, "msecs": created % 1 * 1000}
 
 
 def _printable(path: str) -> str:

@@ -8,13 +8,14 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.admission import ABREAST, Admission
 from gateway.auth import Authenticator
@@ -171,13 +172,22 @@ def _admission(settings: Settings) -> Admission:
     )
 
 
+class _CORSMiddleware(CORSMiddleware):
+    """Adds its headers where responses begin: none may go out as a whole."""
+
+    async def simple_response(self, scope: Scope, receive: Receive, send: Send, request_headers: Headers) -> None:
+        """Answer what is no preflight request."""
+        scope["extensions"] = {}
+        await super().simple_response(scope, receive, send, request_headers)
+
+
 def _cors(settings: Settings) -> list[Middleware]:
     """Other origins may call only where they are set, and never with cookies: there are none."""
     if not settings.cors_origins:
         return []
     return [
         Middleware(
-            CORSMiddleware,
+            _CORSMiddleware,
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "HEAD", "POST"],
             allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Leaks-Explain", "X-Request-ID"],

@@ -16,12 +16,12 @@ from typing import Any, Literal, TypeAlias
 
 from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from gateway.errors import error_response
-from gateway.headers import SECURITY_HEADERS
-from gateway.sending import CorkedTransport, Sending
+from gateway.responses import lines
+from gateway.sending import Sending
 
 _PIECE_BYTES = 4096
 """Heads are measured to this."""
@@ -69,7 +69,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a head."""
-        super().connection_made(CorkedTransport(transport))  # type: ignore[arg-type]
+        super().connection_made(transport)
         self._wait_for("head")
         self._watch(0)
 
@@ -115,11 +115,6 @@ class GuardedProtocol(HttpToolsProtocol):
         self._answering = cycle
         cycle.send = Sending(cycle)  # type: ignore[method-assign, assignment]
         HttpToolsProtocol._start_asgi_task(self, cycle, app)  # noqa: SLF001 - as `super()`, for less
-
-    def on_response_complete(self) -> None:
-        """Let go the head of a response without a body."""
-        self.transport.flush()  # type: ignore[attr-defined]
-        HttpToolsProtocol.on_response_complete(self)
 
     def _stop_answering(self) -> None:
         # uvicorn tells only the request that came last, and another may be under way.
@@ -209,8 +204,7 @@ class GuardedProtocol(HttpToolsProtocol):
         """Answer in the application's place, which never saw the request or waits for the rest, and hang up."""
         response = error_response(status, detail)
         request_id = (b"x-request-id", b"%032x" % random.getrandbits(128))
-        headers = (*response.raw_headers, *SECURITY_HEADERS, request_id, (b"connection", b"close"))
-        lines = b"".join(b"%b: %b\r\n" % header for header in headers)
+        own = lines((request_id, (b"connection", b"close")))
         self._stop_answering()
-        self.transport.write(STATUS_LINE[status] + lines + b"\r\n" + bytes(response.body))
+        self.transport.write(response.head + own + b"\r\n" + response.body)
         self.transport.close()

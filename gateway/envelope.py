@@ -8,6 +8,7 @@ from gateway.access import REQUEST_ID, log_access, request_id_of
 from gateway.budgets import SPENDING
 from gateway.errors import error_response
 from gateway.headers import Headers, security_headers
+from gateway.responses import WHOLE, lines
 
 MAX_TARGET_BYTES = 16_384
 
@@ -29,9 +30,13 @@ class EnvelopeMiddleware:
 
         async def send_enveloped(message: Message) -> None:
             nonlocal status
-            if message["type"] == "http.response.start":
+            if message["type"] == WHOLE:
                 status = message["status"]
-                message["headers"] = _completed(message["headers"], scope, request_id)
+                message["head"] += lines(_headers(scope, request_id))
+            elif message["type"] == "http.response.start":
+                status = message["status"]
+                own = message["headers"]
+                message["headers"] = [*own, *security_headers(own), *_headers(scope, request_id)]
             await send(message)
 
         try:
@@ -46,6 +51,7 @@ class EnvelopeMiddleware:
         return self._app
 
 
-def _completed(headers: Headers, scope: Scope, request_id: str) -> Headers:
+def _headers(scope: Scope, request_id: str) -> Headers:
+    """What is told of this request alone."""
     spent = scope[SPENDING].headers() if SPENDING in scope else ()
-    return [*headers, *security_headers(headers), *spent, (b"x-request-id", request_id.encode())]
+    return [*spent, (b"x-request-id", request_id.encode())]

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from http import HTTPStatus
 
 import orjson
-from starlette.responses import Response
 
+from gateway.headers import encoded
+from gateway.responses import Head, Prepared
 from schema.errors import Code, GatewayError, RateLimited
 
 RETRY_AFTER_SECONDS = 1
@@ -50,14 +51,15 @@ def error_headers(error: GatewayError) -> Mapping[str, str]:
     return {"Retry-After": str(error.retry_after_seconds)} if isinstance(error, RateLimited) else {}
 
 
-def error_response(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
+def error_response(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Prepared:
     """An error in the contract's shape: `{"type": string, "status": integer, "detail": string}`."""
     known = HTTPStatus(status)
     kind = _TYPES.get(known, known.phrase.lower().replace(" ", "_").replace("internal_server", "internal"))
     body = orjson.dumps({"type": kind, "status": int(status), "detail": detail})
-    return Response(body, status, {**status_headers(status), **(headers or {})}, media_type="application/json")
+    own = {"Content-Type": "application/json", **status_headers(status), **(headers or {})}
+    return Prepared(body, Head(status, encoded(own)))
 
 
-def gateway_error_response(error: GatewayError) -> Response:
+def gateway_error_response(error: GatewayError) -> Prepared:
     """An error of ours as a response; its message is for the caller."""
     return error_response(STATUSES[error.code], error.message, error_headers(error))

@@ -7,17 +7,15 @@ free goes round among the keys that wait.
 import asyncio
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from http import HTTPStatus
 from typing import Protocol, TypeAlias, TypedDict
 
-from starlette.responses import Response
 from starlette.types import Scope
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from gateway.access import REQUEST_ID, log_access, request_id_of
 from gateway.admission import Admission
-from gateway.headers import SECURITY_HEADERS, Fields, fields_of
+from gateway.headers import Fields, fields_of
+from gateway.responses import Prepared
 from gateway.routing import door_of
 
 _TICK_SECONDS = 0.004
@@ -35,7 +33,7 @@ class State(TypedDict):
 class Door(Protocol):
     """What answers where there is room."""
 
-    def busy(self, fields: Fields) -> Response:
+    def busy(self, fields: Fields) -> Prepared:
         """The response to a request that there is no room for: one of a few that are made already."""
 
 
@@ -67,7 +65,7 @@ class Held:
 
     __slots__ = ("arrival", "came_at", "due_at", "is_over", "key_id", "response")
 
-    def __init__(self, arrival: Arrival, key_id: KeyId, response: Response, came_at: float, due_at: float) -> None:
+    def __init__(self, arrival: Arrival, key_id: KeyId, response: Prepared, came_at: float, due_at: float) -> None:
         self.arrival = arrival
         self.key_id = key_id
         self.response = response
@@ -145,7 +143,7 @@ class Gate:
 
     # --------------------------------------------------------------- waiting
 
-    def _hold(self, arrival: Arrival, key_id: KeyId, response: Response) -> None:
+    def _hold(self, arrival: Arrival, key_id: KeyId, response: Prepared) -> None:
         loop = asyncio.get_running_loop()
         now = loop.time()
         held = Held(arrival, key_id, response, now, now + self._wait_seconds)
@@ -194,15 +192,7 @@ def _refuse(held: Held, now: float) -> None:
     scope = held.arrival.scope
     request_id = request_id_of(scope)
     token = REQUEST_ID.set(request_id)
-    head, body = _text(held.response)
-    held.arrival.refuse(b"%bx-request-id: %b\r\n" % (head, request_id.encode()), body)
+    response = held.response
+    held.arrival.refuse(b"%bx-request-id: %b\r\n" % (response.head, request_id.encode()), response.body)
     log_access(scope, HTTPStatus.SERVICE_UNAVAILABLE, now - held.came_at)
     REQUEST_ID.reset(token)
-
-
-@lru_cache(8)
-def _text(response: Response) -> tuple[bytes, bytes]:
-    """The head of a response as it is sent, open for more headers, and its body."""
-    headers = (*response.raw_headers, *SECURITY_HEADERS)
-    lines = b"".join(b"%b: %b\r\n" % header for header in headers)
-    return STATUS_LINE[response.status_code] + lines, bytes(response.body)

@@ -19,9 +19,9 @@ from gateway.bodies import BodyError, InvalidJSON, parse_json, read_json
 from gateway.documents import NamedDocuments
 from gateway.doors import Entrance
 from gateway.errors import MASKED, STATUSES, error_headers, status_headers
-from gateway.headers import Fields, Headers, fields_of
+from gateway.headers import Fields, Headers, encoded, fields_of
 from gateway.negotiation import preferred
-from gateway.responses import Prepared
+from gateway.responses import Head, Prepared
 from schema.batches import Request as OperationRequest
 from schema.errors import BadUserInput, Code, GatewayError, Unavailable
 from schema.execution.execute import NotAQuery, Operation, Result
@@ -43,6 +43,7 @@ _HEADERS: Mapping[str, Headers] = {
     ]
     for media_type in (RESPONSE_TYPE, JSON_TYPE)
 }
+_ANSWERED = {media_type: Head(200, headers) for media_type, headers in _HEADERS.items()}
 
 Page = Callable[[Request], Awaitable[Response]]
 
@@ -61,11 +62,11 @@ class GraphQLEndpoint:
         response = await self.respond(scope, receive)
         await response(scope, receive, send)
 
-    def busy(self, fields: Fields) -> Response:
+    def busy(self, fields: Fields) -> Prepared:
         """The response to a request that there is no room for."""
         return self._busy[preferred(fields.get(b"accept"), (RESPONSE_TYPE, JSON_TYPE), default=JSON_TYPE) or JSON_TYPE]
 
-    async def respond(self, scope: Scope, receive: Receive) -> Response:
+    async def respond(self, scope: Scope, receive: Receive) -> Prepared:
         """The response to a request, whatever is wrong with it, in GraphQL's shape and the media type it prefers."""
         fields = fields_of(scope)
         media_type = preferred(fields.get(b"accept"), (RESPONSE_TYPE, JSON_TYPE), default=JSON_TYPE)
@@ -78,7 +79,7 @@ class GraphQLEndpoint:
         except Exception as error:  # noqa: BLE001 - whatever it is, a client of this door reads GraphQL
             return _failure(error, media_type)
 
-    async def _answer(self, scope: Scope, receive: Receive, fields: Fields, media_type: str) -> Response:
+    async def _answer(self, scope: Scope, receive: Receive, fields: Fields, media_type: str) -> Prepared:
         caller = await self._entrance.caller(scope, fields)
         by_get = scope["method"] != "POST"
         sent = _sent_by_get(scope) if by_get else await read_json(receive, fields, self._max_request_bytes)
@@ -94,7 +95,7 @@ class GraphQLEndpoint:
 
     async def _explained(
         self, operation: Operation, context: OperationRequest, media_type: str, *, only_queries: bool
-    ) -> Response:
+    ) -> Prepared:
         context.caller.require(KeyScope.LEAKS_EXPLAIN)
         context.levels = []
         began = perf_counter_ns()
@@ -170,9 +171,9 @@ def _operation(sent: Any) -> Operation:
 # --------------------------------------------------------------- responses
 
 
-def _result_response(result: Result, media_type: str, extensions: Mapping[str, Any] | None = None) -> Response:
+def _result_response(result: Result, media_type: str, extensions: Mapping[str, Any] | None = None) -> Prepared:
     if not (result.errors or extensions):
-        return Prepared(orjson.dumps({"data": result.data}), 200, _HEADERS[media_type])
+        return Prepared(orjson.dumps({"data": result.data}), _ANSWERED[media_type])
     body: dict[str, Any] = {"data": result.data}
     if result.errors:
         body = {"errors": [_formatted(error) for error in result.errors], **body}
@@ -207,7 +208,7 @@ def _formatted(error: GraphQLError) -> dict[str, Any]:
     return {**formatted, "extensions": {"code": code}}
 
 
-def _failure(error: Exception, media_type: str) -> Response:
+def _failure(error: Exception, media_type: str) -> Prepared:
     """A request that did not get as far as a result: what is not raised on purpose is masked, and logged."""
     match error:
         case NotAQuery():
@@ -228,13 +229,12 @@ def _failure(error: Exception, media_type: str) -> Response:
 
 def _refusal(
     status: int, code: Code, message: str, media_type: str, headers: Mapping[str, str] | None = None
-) -> Response:
+) -> Prepared:
     return _response({"errors": [{"message": message, "extensions": {"code": code}}]}, status, media_type, headers)
 
 
 def _response(
     body: Mapping[str, Any], status: int, media_type: str, headers: Mapping[str, str] | None = None
-) -> Response:
-    own = {**status_headers(status), **(headers or {})}
-    encoded = [(name.lower().encode(), value.encode()) for name, value in own.items()]
-    return Prepared(orjson.dumps(body), status, [*_HEADERS[media_type], *encoded])
+) -> Prepared:
+    own = encoded({**status_headers(status), **(headers or {})})
+    return Prepared(orjson.dumps(body), Head(status, [*_HEADERS[media_type], *own]))

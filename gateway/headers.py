@@ -38,3 +38,8 @@ def security_headers(headers: Sequence[tuple[bytes, bytes]]) -> Headers:
     """What a response with these headers does not tell browsers itself."""
     own = dict(headers)
     return [header for header in SECURITY_HEADERS if header[0] not in own]
+
+
+def encoded(headers: Mapping[str, str]) -> Headers:
+    """Headers as they are sent, their names in lower case."""
+    return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]

@@ -5,6 +5,7 @@ import logging
 import re
 import sys
 import time
+from collections import deque
 from functools import lru_cache
 from typing import TextIO
 
@@ -27,7 +28,7 @@ class _Line(logging.Formatter):
         if not text.isprintable():
             text = _CONTROLS.sub(_escape, text)
         at = f"{_second(int(record.created))}.{int(record.msecs):03}Z"
-        return f"{at} {record.levelname} {record.name} {REQUEST_ID.get()} {text}"
+        return f"{at} {record.levelname} {record.name} {vars(record)['request_id']} {text}"
 
 
 @lru_cache(1)
@@ -40,7 +41,7 @@ def _escape(control: re.Match[str]) -> str:
 
 
 class _Stream(logging.StreamHandler[TextIO]):
-    """Writes what is gathered in a moment at once: a system call a line would cost more than the line."""
+    """Writes what is gathered in a moment at once: line by line it would cost several times as much."""
 
     def __init__(self) -> None:
         # As standard error itself does, it escapes what cannot be encoded.
@@ -49,20 +50,34 @@ class _Stream(logging.StreamHandler[TextIO]):
         )
         super().__init__(stream)
         self._due_in: asyncio.AbstractEventLoop | None = None
+        self._gathered: deque[logging.LogRecord] = deque()
 
-    def flush(self) -> None:
-        """Write now, or in a moment where a server runs."""
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Write a record now, or in a moment where a server runs."""
+        vars(record)["request_id"] = REQUEST_ID.get()
+        self._gathered.append(record)
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
-            super().flush()
-            return
+            self.flush()
+            return True
         if self._due_in is not loop:
             self._due_in = loop
             loop.call_later(_GATHERED_SECONDS, self._write)
+        return True
 
     def _write(self) -> None:
         self._due_in = None
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what is gathered."""
+        while self._gathered:
+            record = self._gathered.popleft()
+            try:
+                self.stream.write(f"{self.format(record)}\n")
+            except Exception:  # noqa: BLE001 - logging tells of its own failures, and goes on
+                self.handleError(record)
         super().flush()
 
 

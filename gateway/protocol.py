@@ -11,6 +11,7 @@ from uvicorn.server import ServerState
 
 from gateway.deadlines import Deadlines, GuardedProtocol
 from gateway.gate import Gate
+from gateway.sending import send_whole
 
 
 class GatedProtocol(GuardedProtocol):
@@ -41,16 +42,8 @@ class GatedProtocol(GuardedProtocol):
             GuardedProtocol._start_asgi_task(self, cycle, app)  # noqa: SLF001 - see above
 
     def refuse(self, cycle: RequestResponseCycle, head: bytes, body: bytes) -> None:
-        """Answer a request in the application's place, and go on; what may still come of its body is passed over."""
-        cycle.response_started = cycle.response_complete = True
-        if cycle.disconnected or self.transport.is_closing():
-            return
-        # Whoever waits to be told to send the body is told to go: it is not known whether the body comes.
-        goes_on = cycle.keep_alive and not cycle.waiting_for_100_continue
-        self.transport.write(head + (b"\r\n" if goes_on else b"connection: close\r\n\r\n") + body)
-        if not goes_on:
-            self.transport.close()
-        cycle.on_response()
+        """Answer a request in the application's place."""
+        send_whole(cycle, head, body)
 
 
 class _Request:

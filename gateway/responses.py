@@ -1,15 +1,75 @@
-"""Responses that are bytes already, so that nothing is encoded for each request."""
+"""Responses that are bytes already, and go out as one message where the server takes that."""
 
-from collections.abc import Sequence
-from http import HTTPStatus
+from collections.abc import Iterable
 
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HEADER_RE, HEADER_VALUE_RE, STATUS_LINE
+
+from gateway.headers import Headers, security_headers
+
+WHOLE = "leaks.response.whole"
+"""An extension of ASGI: in a scope it says that the server takes a response as one message of this type.
+
+The message has its `status`, its `head`, to which lines may be added on the way, and its `body`.
+"""
+
+_BODILESS = {204, 304}
+
+
+class Head:
+    """The status of a response and its headers, as far as they are always the same, browsers' included.
+
+    Raises:
+        ValueError: a header would be read as something else.
+    """
+
+    __slots__ = ("headers", "status", "text")
+
+    def __init__(self, status: int, headers: Headers) -> None:
+        if any(HEADER_RE.search(name) or HEADER_VALUE_RE.search(value) for name, value in headers):
+            raise ValueError("A header cannot be sent.")
+        self.status = status
+        self.headers = [*headers, *security_headers(headers)]
+        self.text = STATUS_LINE[status] + lines(self.headers)
 
 
 class Prepared(Response):
-    """A response whose body and headers are bytes already; how long it is, is added where a body is."""
+    """A response whose body and head are bytes; how long it is, is added where a body is.
 
-    def __init__(self, body: bytes, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
-        self.status_code, self.body, self.background = status, body, None
-        length = () if status == HTTPStatus.NOT_MODIFIED else ((b"content-length", b"%d" % len(body)),)
-        self.raw_headers = [*headers, *length]
+    Args:
+        body: The body.
+        head: What is the same for many.
+        own: Headers of this response alone; they hold no text of anybody else's.
+    """
+
+    body: bytes
+
+    def __init__(self, body: bytes, head: Head, own: Headers | None = None) -> None:
+        self.status_code, self.body, self.background = head.status, body, None
+        self._head = head
+        self._own = own or []
+        if head.status not in _BODILESS:
+            self._own.append((b"content-length", b"%d" % len(body)))
+
+    @property
+    def raw_headers(self) -> Headers:  # type: ignore[override]
+        """All headers."""
+        return [*self._head.headers, *self._own]
+
+    @property
+    def head(self) -> bytes:
+        """The head as it is sent, open for more lines."""
+        return self._head.text + lines(self._own)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        if WHOLE in scope.get("extensions", ()):
+            await send({"type": WHOLE, "status": self.status_code, "head": self.head, "body": self.body})
+        else:
+            await super().__call__(scope, receive, send)
+
+
+def lines(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Headers as they are sent."""
+    return b"".join([b"%b: %b\r\n" % header for header in headers])

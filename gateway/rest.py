@@ -6,7 +6,6 @@ from typing import Any
 
 import orjson
 from starlette.datastructures import QueryParams
-from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
@@ -15,7 +14,7 @@ from gateway.doors import Entrance
 from gateway.errors import MASKED, error_response, gateway_error_response
 from gateway.headers import Fields, fields_of
 from gateway.negotiation import preferred
-from gateway.responses import Prepared
+from gateway.responses import Head, Prepared
 from schema.errors import GatewayError, NotFound, Unavailable
 from schema.execution.execute import Result
 from schema.pages import PageLimits
@@ -38,6 +37,8 @@ query Leak($id: ID!, $domainIds: [ID!]) {
 WHOLE_LISTS = PageLimits(default=None, maximum=None)
 _JSON_TYPE = "application/json"
 _HEADERS = [(b"cache-control", b"no-store"), (b"vary", b"Accept, Authorization, X-API-Key")]
+_FOUND = Head(200, [*_HEADERS, (b"content-type", b"application/json")])
+_NOT_MODIFIED = Head(304, _HEADERS)
 _CODES = {"resources": "type", "users": "identity_type"}
 
 
@@ -54,11 +55,11 @@ class LeakEndpoint:
         response = await self.respond(scope, receive)
         await response(scope, receive, send)
 
-    def busy(self, _fields: Fields) -> Response:
+    def busy(self, _fields: Fields) -> Prepared:
         """The response to a request that there is no room for."""
         return self._busy
 
-    async def respond(self, scope: Scope, receive: Receive) -> Response:
+    async def respond(self, scope: Scope, receive: Receive) -> Prepared:
         """The leak, 304 where the client has it already, or an error in the contract's shape."""
         fields = fields_of(scope)
         if preferred(fields.get(b"accept"), (_JSON_TYPE,), default=_JSON_TYPE) is None:
@@ -71,7 +72,7 @@ class LeakEndpoint:
             logger.exception("A request failed")
             return error_response(500, MASKED)
 
-    async def _answer(self, scope: Scope, receive: Receive, fields: Fields) -> Response:
+    async def _answer(self, scope: Scope, receive: Receive, fields: Fields) -> Prepared:
         caller = await self._entrance.caller(scope, fields)
         domain_ids = _domain_ids(scope["query_string"])
         caller.scope(domain_ids, "domain_id")
@@ -93,7 +94,7 @@ def _domain_ids(query: bytes) -> list[str] | None:
     return [part.strip() for value in values for part in value.split(",")] if values else None
 
 
-def _response(fields: Fields, result: Result) -> Response:
+def _response(fields: Fields, result: Result) -> Prepared:
     if result.errors:
         return _failure(result)
     leak = orjson.loads(orjson.dumps(result.data))["leak"]
@@ -101,13 +102,13 @@ def _response(fields: Fields, result: Result) -> Response:
         raise NotFound("No leak with this id is visible.")
     body = orjson.dumps({"data": _contract_leak(leak)})
     etag = f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"'.encode()
-    headers = [(b"etag", etag), *_HEADERS]
+    own = [(b"etag", etag)]
     if _is_known(etag, fields.get(b"if-none-match")):
-        return Prepared(b"", 304, headers)
-    return Prepared(body, 200, [*headers, (b"content-type", b"application/json")])
+        return Prepared(b"", _NOT_MODIFIED, own)
+    return Prepared(body, _FOUND, own)
 
 
-def _failure(result: Result) -> Response:
+def _failure(result: Result) -> Prepared:
     logger.error("The stored operation failed", exc_info=result.errors[0])
     return error_response(500, MASKED)
 

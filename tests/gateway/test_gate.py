@@ -12,13 +12,13 @@ from typing import Any, TypeVar
 import httpx
 import orjson
 import pytest
-from starlette.responses import Response
 from starlette.types import Scope
 
 from gateway.admission import Admission
 from gateway.app import create_app
 from gateway.gate import Gate
 from gateway.headers import SECURITY_HEADERS, Fields
+from gateway.responses import Head, Prepared
 from gateway.storage.database import make_engine
 from gateway.storage.engine import Program
 from tests.conftest import fresh_database
@@ -45,9 +45,9 @@ class Door:
     """What is told where there is no room."""
 
     def __init__(self) -> None:
-        self._response = Response(b"busy", 503)
+        self._response = Prepared(b"busy", Head(503, []))
 
-    def busy(self, _fields: Fields) -> Response:
+    def busy(self, _fields: Fields) -> Prepared:
         return self._response
 
 

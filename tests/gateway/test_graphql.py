@@ -12,6 +12,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.types import Receive, Scope
 
 from gateway.graphql import GraphQLEndpoint, graphql_routes
+from gateway.responses import Head, Prepared
 from tests.records import EXAMPLE_ID, UNKNOWN_ID
 from tests.serving import Gateway
 
@@ -376,8 +377,8 @@ def with_page() -> httpx.AsyncClient:
         def __init__(self) -> None:
             pass
 
-        async def respond(self, _scope: Scope, _receive: Receive) -> Response:
-            return Response("an operation", 400)
+        async def respond(self, _scope: Scope, _receive: Receive) -> Prepared:
+            return Prepared(b"an operation", Head(400, []))
 
     app = Starlette(routes=graphql_routes(Refusing(), page))
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway.test")
