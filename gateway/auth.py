@@ -86,10 +86,10 @@ class Authenticator:
         try:
             key = presented_key(fields)
             # Known by its hash: a dump of the process's memory shows no key for longer than its request lasts.
-            digest = hashlib.sha256(key.encode()).digest()
+            digest = hashlib.sha256(key).digest()
             kept_until, stored = self._known.get(digest, (0.0, None))
             if stored is None or self._steady_clock() > kept_until or self._is_past(stored.expires_at):
-                stored = await self._look_up(key, digest, network_of(_client(scope)))
+                stored = await self._look_up(key.decode("latin-1"), digest, network_of(_client(scope)))
         except Refused as refused:
             logger.warning("Refused %s: %s", _client(scope) or "-", refused.reason)
             raise
@@ -101,7 +101,7 @@ class Authenticator:
             key = presented_key(fields)
         except Refused:
             return None
-        _, stored = self._known.get(hashlib.sha256(key.encode()).digest(), (0.0, None))
+        _, stored = self._known.get(hashlib.sha256(key).digest(), (0.0, None))
         return None if stored is None else stored.caller.key_id
 
     async def _look_up(self, key: str, digest: bytes, network: str) -> StoredKey:
@@ -146,23 +146,22 @@ def _client(scope: Scope) -> str:
     return scope["client"][0] if scope.get("client") else ""
 
 
-def presented_key(fields: Fields) -> str:
+def presented_key(fields: Fields) -> bytes:
     """The key of a request: `X-API-Key`, or `Authorization` with or without `Bearer`.
 
     Raises:
         Refused: there is none, or several that differ.
     """
     key, authorization = fields.get(b"x-api-key"), fields.get(b"authorization")
-    presented = set()
-    if key is not None:
-        presented.update([one.strip() for one in key.decode("latin-1").split(",")])
+    presented = [] if key is None else key.split(b",")
     if authorization is not None:
-        presented.update([_without_scheme(one) for one in authorization.decode("latin-1").split(",")])
-    if len(presented) != 1:
+        presented += [_without_scheme(one) for one in authorization.split(b",")]
+    presented = [one.strip() for one in presented]
+    if not presented or presented.count(presented[0]) < len(presented):
         raise Refused("two keys that differ" if presented else "no key")
-    return presented.pop()
+    return presented[0]
 
 
-def _without_scheme(value: str) -> str:
-    scheme, _, rest = value.strip().partition(" ")
-    return rest.strip() if scheme.lower() == "bearer" and rest else value.strip()
+def _without_scheme(value: bytes) -> bytes:
+    scheme, _, rest = value.strip().partition(b" ")
+    return rest if scheme.lower() == b"bearer" and rest else value

@@ -64,6 +64,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._watching: asyncio.TimerHandle | None = None
         self._answering: RequestResponseCycle | None = None
+        self._idling: asyncio.TimerHandle | None = None
+        self._answered_at = 0.0
         self._head_bytes = 0
         """How much came since the piece that a head began in."""
 
@@ -76,8 +78,9 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait for nothing any more."""
         self._wait_for(None)
-        if self._watching is not None:
-            self._watching.cancel()
+        for timer in (self._watching, self._idling):
+            if timer is not None:
+                timer.cancel()
         self._stop_answering()
         super().connection_lost(exc)
 
@@ -116,6 +119,17 @@ class GuardedProtocol(HttpToolsProtocol):
         cycle.send = Sending(cycle)  # type: ignore[method-assign, assignment]
         HttpToolsProtocol._start_asgi_task(self, cycle, app)  # noqa: SLF001 - as `super()`, for less
 
+    def on_response_complete(self) -> None:
+        """Go on with the next request; where none is there, wait for it by one timer, and not by one an answer."""
+        if self.pipeline or self.transport.is_closing():
+            HttpToolsProtocol.on_response_complete(self)
+            return
+        self.server_state.total_requests += 1
+        self.flow.resume_reading()
+        self._answered_at = self.loop.time()
+        if self._idling is None:
+            self._idling = self.loop.call_later(self._deadlines.head_seconds, self._end_idling)
+
     def _stop_answering(self) -> None:
         # uvicorn tells only the request that came last, and another may be under way.
         for cycle in (self._answering, self.cycle):
@@ -129,6 +143,17 @@ class GuardedProtocol(HttpToolsProtocol):
     def _is_head_there(self) -> bool:
         # uvicorn makes a scope where a request begins, and a cycle of it where its head is complete.
         return self.cycle is not None and self.cycle.scope is self.scope
+
+    def _end_idling(self) -> None:
+        """Close the connection where nothing has come since the last answer, or look again when it is time."""
+        self._idling = None
+        if not self._is_head_there or not self.cycle.response_complete:
+            return
+        seconds = self._answered_at + self._deadlines.head_seconds - self.loop.time()
+        if seconds > 0:
+            self._idling = self.loop.call_later(seconds, self._end_idling)
+        else:
+            self.timeout_keep_alive_handler()
 
     def _missing_part(self) -> _Part | None:
         """What the client is to send next; None while there is a whole request to answer."""

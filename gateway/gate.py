@@ -155,7 +155,7 @@ class Gate:
 
     def _let_in(self) -> None:
         """Let in whom there is room for."""
-        while (held := self._next()) is not None:
+        while self._held and (held := self._next()) is not None:
             self._end(held)
             if held.key_id in self._held:
                 self._held[held.key_id] = self._held.pop(held.key_id)

@@ -56,7 +56,7 @@ class Branch:
     scope: Scope
 
 
-@dataclass
+@dataclass(slots=True)
 class Request:
     """The context of an operation: who asks, of which store, within which limits.
 
@@ -72,7 +72,7 @@ class Request:
     levels: list[Level] | None = None
     budget: Budget = field(default_factory=Unlimited)
     branches: dict[str | int, Branch] = field(default_factory=dict)
-    loaders: Loaders = field(default_factory=Loaders)
+    loaders: Loaders | None = None
 
     def run(self, program: Program[T]) -> Awaitable[T]:
         """Run a program of reads.
@@ -156,6 +156,8 @@ async def _load(resolve: BatchResolver, root: Any, info: Info, arguments: dict[s
         answers = await request.run(ask(branch.scope, batch.reads)) if batch.reads else ()
         return batch.values(answers)
 
+    if request.loaders is None:
+        request.loaders = Loaders()
     return await request.loaders.load(place, load_all, root)
 
 

@@ -9,13 +9,13 @@ the next thread helps; and nobody holds on to a thread while others wait that mi
 import asyncio
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from contextlib import suppress
 from time import perf_counter
 from typing import Any, Protocol, TypeVar
 
 from gateway.storage.engine import Program, Rows
-from gateway.storage.statements import Command, Sharing
+from gateway.storage.statements import Command, LookUp, Sharing
 
 T = TypeVar("T")
 
@@ -148,17 +148,17 @@ class _Hop:
 
     def begin(self, waiting: list[_Waiting]) -> None:
         """Let programs ask their first questions; all rows that several look for by id are asked for at once."""
-        groups: dict[Hashable, dict[str, Sharing]] = {}
+        ids: dict[LookUp, set[str]] = {}
         for one in waiting:
             for command in self._first(one):
                 if command.sharing is not None:
-                    groups.setdefault(command.sharing.key, {})[command.sharing.id] = command.sharing
+                    ids.setdefault(command.sharing.look_up, set()).add(command.sharing.id)
         self._connection.outcome = None
-        for key, group in groups.items():
-            if len(group) > 1:
+        for look_up, together in ids.items():
+            if len(together) > 1:
                 # Whatever goes wrong, each finds out for itself.
                 with suppress(sqlite3.Error):
-                    self._look_up(key, group)
+                    self._look_for(look_up, together)
 
     def _first(self, one: _Waiting) -> Iterable[Command]:
         if one.commands is None:
@@ -170,11 +170,10 @@ class _Hop:
                 self._ended[one] = error
         return one.commands or ()
 
-    def _look_up(self, key: Hashable, group: Mapping[str, Sharing]) -> None:
-        together = next(iter(group.values())).together([*group])
-        found = {row[0]: [row] for row in execute(self._connection, together)}
-        for id_ in group:
-            self._known[key, id_] = found.get(id_, ())
+    def _look_for(self, look_up: LookUp, ids: Collection[str]) -> None:
+        found = {row[0]: [row] for row in execute(self._connection, look_up.together([*ids]))}
+        for id_ in ids:
+            self._known[Sharing(look_up, id_)] = found.get(id_, ())
 
     def outcome(self, one: _Waiting) -> Any:
         """What becomes of a program in the end: a result, or an error."""
@@ -187,8 +186,7 @@ class _Hop:
             return error
 
     def _read(self, command: Command) -> Rows:
-        sharing = command.sharing
-        asked = (command.sql, command.values) if sharing is None else (sharing.key, sharing.id)
+        asked = command.sharing or (command.sql, command.values)
         rows = self._known.get(asked)
         if rows is None:
             rows = self._known[asked] = execute(self._connection, command)

@@ -29,7 +29,7 @@ from gateway.storage.finding import ids_of_page
 from gateway.storage.json_text import JsonText, json_values, list_values, shape_of
 from gateway.storage.pages import count_of, rows_of_page
 from gateway.storage.shapes import PageShape, Reach
-from gateway.storage.statements import SQLITE, Command, Sharing, Statement, bound_list, each, is_in, nesting
+from gateway.storage.statements import SQLITE, Command, LookUp, Statement, bound_list, each, is_in, nesting
 from gateway.storage.tables import leaks, nodes
 from gateway.storage.types import Id
 from gateway.storage.ways import FEW
@@ -44,6 +44,7 @@ T = TypeVar("T")
 _STATEMENTS_KEPT = 1024
 _SELECTIONS_KEPT = 512
 _SCOPES_KEPT = 512
+_LOOK_UPS_KEPT = 1024
 _MOST_NESTED = 11
 """SQLite's parser has a stack for a hundred symbols (YYSTACKDEPTH), of which a parenthesis takes up to nine."""
 
@@ -87,22 +88,22 @@ class Statements:
         self._described: Kept[int, tuple[Any, int, dict[str, Any]]] = Kept(_SELECTIONS_KEPT)
         self._shapes: Kept[Any, int] = Kept(_STATEMENTS_KEPT)
         self._scopes: Kept[int, tuple[Scope, Mapping[str, Any]]] = Kept(_SCOPES_KEPT)
+        self._look_ups: Kept[Any, LookUp] = Kept(_LOOK_UPS_KEPT)
         self._numbers = count()
 
     def command(self, scope: Scope, read: Read) -> Command:
         """The statement of a read, with its values."""
+        if isinstance(read, Lookup) and len(read.ids) == 1:
+            return self._look_up(scope, read).by(read.ids[0])
         values = self._scope_values(scope)
         reach = Reach.of(scope)
         match read:
             case Lookup():
                 shape, selected = self._describe(read.select)
-                # One id is looked for as itself: a list would cost SQLite what the rest of a small answer does.
-                ids = {"id": read.ids[0]} if len(read.ids) == 1 else {"ids": read.ids}
                 statement = self._statement(
-                    (read.kind, shape, reach, len(read.ids) == 1),
-                    lambda _: _lookup(read, self._dialect, reach),
+                    (read.kind, shape, reach), lambda _: _lookup(read, self._dialect, reach)
                 )
-                return statement.bind(scope, self._sharing(scope, read), **values, **selected, **ids)
+                return statement.bind(scope, **values, **selected, ids=read.ids)
             case Counts():
                 statement = self._statement(
                     (read.kind, read.via, parts(read.filter), reach),
@@ -127,12 +128,25 @@ class Statements:
                 return statement.bind(scope, **values, **selected, **list_values(read.list.pages))
         assert_never(read)
 
-    def _sharing(self, scope: Scope, read: Lookup) -> Sharing | None:
-        """How the look-up of one id is made for several at once, by all who look for the same in the same scope."""
-        if len(read.ids) != 1:
-            return None
-        key = id(scope), read.kind, id(read.select)
-        return Sharing(key, read.ids[0], lambda ids: self.command(scope, Lookup(read.kind, tuple(ids), read.select)))
+    def _look_up(self, scope: Scope, read: Lookup) -> LookUp:
+        """The look-up of one id, the same for all who look for the same in the same scope."""
+        kind, select = read.kind, read.select
+        # What it is known by is kept with it, so that nothing else can come to have its identity.
+        return self._look_ups.get((id(scope), kind, id(select)), lambda: self._new_look_up(scope, kind, select))
+
+    def _new_look_up(self, scope: Scope, kind: Kind, select: tuple[Selected, ...] | None) -> LookUp:
+        reach = Reach.of(scope)
+        shape, selected = self._describe(select)
+        # One id is looked for as itself: a list would cost SQLite what the rest of a small answer does.
+        statement = self._statement(
+            (kind, shape, reach, LookUp), lambda _: _lookup(Lookup(kind, ("",), select), self._dialect, reach)
+        )
+        return statement.look_up(
+            scope,
+            lambda ids: self.command(scope, Lookup(kind, tuple(ids), select)),
+            **self._scope_values(scope),
+            **selected,
+        )
 
     def _scope_values(self, scope: Scope) -> Mapping[str, Any]:
         # It is kept itself, so that no other can come to have its identity.

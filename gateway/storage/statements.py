@@ -1,7 +1,7 @@
 """A statement of SQLAlchemy Core, compiled once for one engine and bound as often as it runs."""
 
 import re
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -39,17 +39,29 @@ class Command(NamedTuple):
 
 
 class Sharing(NamedTuple):
-    """How a row that is looked for by its id can be looked for together with others, each of which begins with its id.
+    """A look-up, and the id that a command looks for: others that look for another may do so at once with it."""
 
-    Attributes:
-        key: What those have in common that differ in the id alone.
-        id: The id.
-        together: One command for several ids.
+    look_up: "LookUp"
+    id: str
+
+
+class LookUp:
+    """A look-up of one row by its id, bound but for the id.
+
+    Args:
+        command: It, with an id.
+        at: Where among the values the id stands.
+        together: The command that looks for several ids; each row begins with its id.
     """
 
-    key: Hashable
-    id: str
-    together: "Callable[[Sequence[str]], Command]"
+    def __init__(self, command: Command, at: int, together: Callable[[Sequence[str]], Command]) -> None:
+        self.together = together
+        self._sql, values, _, self._bounds, _ = command
+        self._before, self._behind = tuple(values[:at]), tuple(values[at + 1 :])
+
+    def by(self, id_: str) -> Command:
+        """The command that looks for an id."""
+        return Command(self._sql, (*self._before, id_, *self._behind), False, self._bounds, Sharing(self, id_))
 
 
 class Statement:
@@ -67,9 +79,13 @@ class Statement:
         self._lists = [name for name, one in compiled.binds.items() if isinstance(one.type, (ARRAY, JSONArray))]
         self._dialect = dialect
 
-    def bind(self, bounds: Bounds = None, sharing: Sharing | None = None, /, **values: Any) -> Command:
+    def bind(self, bounds: Bounds = None, /, **values: Any) -> Command:
         """The statement with its values."""
-        return Command(self.sql, self._row(values), False, bounds, sharing)
+        return Command(self.sql, self._row(values), False, bounds)
+
+    def look_up(self, bounds: Bounds, together: Callable[[Sequence[str]], Command], /, **values: Any) -> LookUp:
+        """The statement with all its values but `id`, which it has at one place."""
+        return LookUp(self.bind(bounds, id="", **values), self._names.index("id"), together)
 
     def bind_many(self, rows: Sequence[Mapping[str, Any]], bounds: Bounds = None) -> Command:
         """The statement once for each row of values."""

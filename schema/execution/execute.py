@@ -126,7 +126,8 @@ class Executor:
         def measure() -> Cost:
             return cost_of(self._schema, prepared.node, prepared.fragments, values, limits)
 
-        return prepared.costs.get((limits, *[size_of(values.get(name)) for name in prepared.sizing]), measure)
+        sizes = [size_of(values.get(name)) for name in prepared.sizing] if prepared.sizing else ()
+        return prepared.costs.get((limits, *sizes), measure)
 
     def _plan(self, prepared: PreparedOperation, variables: VariableValues) -> Plan:
         if self._planner is None:

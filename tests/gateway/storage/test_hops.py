@@ -13,7 +13,7 @@ import pytest
 
 from gateway.storage.engine import Program, Rows, fetch
 from gateway.storage.hops import Readers, ReadingConnection
-from gateway.storage.statements import Command, Sharing
+from gateway.storage.statements import Command, LookUp
 
 ONE = "SELECT id, name FROM things WHERE id = ?"
 SEVERAL = "SELECT id, name FROM things WHERE id IN (SELECT value FROM json_each(?))"
@@ -61,11 +61,11 @@ def reader(path: Path) -> Iterator[Reader]:
     opened.close()
 
 
+THINGS = LookUp(Command(ONE, ("",)), 0, lambda ids: Command(SEVERAL, (json.dumps(list(ids)),)))
+
+
 def look_up(id_: str) -> Command:
-    together = Command(SEVERAL)
-    return Command(
-        ONE, (id_,), sharing=Sharing("things", id_, lambda ids: together._replace(values=(json.dumps(list(ids)),)))
-    )
+    return THINGS.by(id_)
 
 
 async def rows_of(readers: Readers, *commands: Command) -> Sequence[Rows]:
