@@ -23,8 +23,8 @@ from types import ModuleType
 from typing import Any
 
 MUTATED: Mapping[str, Sequence[str]] = {
-    "gateway.storage.conditions": (
-        "in_scope", "scope_values", "of_organization", "visible_node", "as_shown", "_date_in_scope",
+    "gateway.storage.scope": (
+        "in_scope", "scope_values", "of_leak", "of_organization", "visible_node", "as_shown", "_date_in_scope",
     ),
     "gateway.storage.pages": ("_leaks_by", "_candidates_by"),
     "gateway.storage.bounds": ("settings_of", "_array"),
