@@ -45,9 +45,13 @@ def visible_node(node: FromClause, kind: Kind, dialect: Dialect, *, by_domain: b
     """Whether a resource, user or endpoint is connected to a leak in the scope."""
     link = links[kind].alias()
     is_visible = in_scope(link, dialect, by_domain=by_domain) & (link.c.node_id == node.c.id)
-    # By its domain, it is found where the other columns are given that the index has in front of that.
-    rows = for_each(link, EVERY_VALUE) if by_domain and dialect is SQLITE else link
-    return of_organization(node) & exists().select_from(rows).where(is_visible)
+    connected = exists().select_from(_looked_through(link, dialect, by_domain=by_domain)).where(is_visible)
+    return of_organization(node) & connected
+
+
+def _looked_through(link: FromClause, dialect: Dialect, *, by_domain: bool) -> FromClause:
+    """Links of a node; by domain where the other columns are given that the index has in front of it."""
+    return for_each(link, EVERY_VALUE) if by_domain and dialect is SQLITE else link
 
 
 def as_shown(node: FromClause, kind: Kind, dialect: Dialect, *, restricted: bool) -> FromClause:

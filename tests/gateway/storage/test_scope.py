@@ -31,11 +31,7 @@ PLACES = [*IN_SCOPE, (CORP, HIDDEN), (CORP, FOREIGN), (LABS, OWN), (LABS, FOREIG
 
 DATES = [f"2026-{month:02}-01T00:00:00.000Z" for month in range(1, 13)]
 LATEST = DATES[-1]
-MANY_KINDS: dict[str, FromClause] = {
-    "leaks": leaks,
-    "dates": endpoint_dates,
-    **{kind: links[kind] for kind in CONNECTED},
-}
+OF_DOMAINS: list[FromClause] = [leaks, endpoint_dates, *links.values()]
 _NAMES = {Kind.RESOURCE: ("resource", "type"), Kind.USER: ("identity", "identity_type"), Kind.ENDPOINT: ("filename",)}
 
 
@@ -80,19 +76,8 @@ async def fill(url: str) -> None:
 
 def _tables() -> Iterator[tuple[Table, list[Row]]]:
     yield organizations, [{"number": number, "id": node_id(number), "name": str(number)} for number in (CORP, LABS)]
-    yield (
-        domains,
-        [
-            {
-                "number": number,
-                "organization_number": owner,
-                "id": node_id(number),
-                "name": str(number),
-                "archived_at": None,
-            }
-            for owner, number in ((CORP, OWN), (CORP, SECOND), (CORP, HIDDEN), (LABS, FOREIGN))
-        ],
-    )
+    owners = {OWN: CORP, SECOND: CORP, HIDDEN: CORP, FOREIGN: LABS}
+    yield domains, [_domain(number, owner) for number, owner in owners.items()]
     yield leaks, [_leak(place) for place in range(len(PLACES))]
     for kind in CONNECTED:
         yield nodes[kind], [_node(kind, owner, place) for owner in (CORP, LABS) for place in range(ALONE + 1)]
@@ -100,6 +85,16 @@ def _tables() -> Iterator[tuple[Table, list[Row]]]:
         yield links[kind], [_link(0, node_id(ASTRAY)) | {"domain_number": SECOND}]
     yield endpoint_dates, [_dated(place, MACHINE, DATES[place]) for place in range(len(PLACES))]
     yield endpoint_dates, [_dated(0, OTHER_MACHINE, DATES[10])]
+
+
+def _domain(number: int, owner: int) -> Row:
+    return {
+        "number": number,
+        "organization_number": owner,
+        "id": node_id(number),
+        "name": str(number),
+        "archived_at": None,
+    }
 
 
 def _at(place: int) -> Row:
@@ -145,7 +140,7 @@ async def found(engine: Engine, wanted: Select[Any], scope: Scope = SCOPE, **val
 async def test_a_scope_sees_what_lies_in_its_organization_and_its_domains(
     filled: Engine, by_organization: bool, by_domain: bool
 ) -> None:
-    for rows in MANY_KINDS.values():
+    for rows in OF_DOMAINS:
         is_seen = in_scope(rows, filled.dialect, by_organization=by_organization, by_domain=by_domain)
         seen = select(rows.c.organization_number, rows.c.domain_number).where(is_seen).distinct()
         assert await found(filled, seen) == set(IN_SCOPE)
@@ -225,8 +220,8 @@ async def sqlite(sqlite_url: str) -> AsyncIterator[Engine]:
 
 async def test_sqlite_looks_for_rows_by_domain_only_where_it_is_told_to(sqlite: Engine) -> None:
     assert "(organization_number=?)" in await ways(sqlite, leaks, in_scope(leaks, SQLITE))
-    by_none, by_domain = (in_scope(leaks, SQLITE, by_organization=False, by_domain=told) for told in (False, True))
-    assert "=?" not in await ways(sqlite, leaks, by_none)
+    assert "=?" not in await ways(sqlite, leaks, in_scope(leaks, SQLITE, by_organization=False))
+    by_domain = in_scope(leaks, SQLITE, by_organization=False, by_domain=True)
     assert "(domain_number=?)" in await ways(sqlite, leaks, by_domain)
 
 
