@@ -1,102 +1,17 @@
-"""Which rows a read may see, and which of those it asks for.
-
-`in_scope` is the one place where a scope becomes SQL.
-"""
+"""Which of the rows that it may see a read asks for."""
 
 from collections.abc import Callable, Collection
 from typing import Any, Final
 
-import orjson
-from sqlalchemy import (
-    ColumnElement,
-    FromClause,
-    Select,
-    Text,
-    bindparam,
-    func,
-    literal_column,
-    select,
-    tuple_,
-)
+from sqlalchemy import ColumnElement, FromClause, Select, bindparam, func, select, tuple_
 from sqlalchemy.engine.interfaces import Dialect
-from sqlalchemy.sql.selectable import NamedFromClause
 
-from gateway.storage.statements import SQLITE, equals, for_each, is_in, unindexed
-from gateway.storage.tables import LISTED_BY, endpoint_dates, leaks, links, nodes
+from gateway.storage.scope import Condition, of_organization
+from gateway.storage.statements import SQLITE, equals, is_in, unindexed
+from gateway.storage.tables import LISTED_BY, leaks, links, nodes
 from schema.pages import Order, PageRequest
-from schema.records import Kind, LeakStatus, RiskLevelName
-from schema.scope import Scope
+from schema.records import Kind
 from schema.store import Filter
-
-Condition = ColumnElement[bool]
-
-
-EVERY_VALUE: Final[dict[str, ColumnElement[str]]] = {
-    column: literal_column(f"'{orjson.dumps(list(values)).decode()}'", Text())
-    for column, values in (("status", LeakStatus), ("risk_level_name", RiskLevelName))
-}
-"""All that can stand in the first columns of an index that is asked for a later one, each as a JSON list."""
-
-
-def in_scope(rows: FromClause, dialect: Dialect, *, by_organization: bool = True, by_domain: bool = False) -> Condition:
-    """Whether a row that carries an organization and a domain lies in the scope.
-
-    The domains tell which rows may be seen, never which index to read, unless it is said: that is for what was asked.
-    """
-    organization, domain = rows.c.organization_number, rows.c.domain_number
-    is_of_organization = (organization if by_organization else unindexed(organization, dialect)) == bindparam(
-        "organization"
-    )
-    return is_of_organization & is_in(dialect, domain if by_domain else unindexed(domain, dialect), "domains")
-
-
-def scope_values(scope: Scope) -> dict[str, Any]:
-    """What `in_scope` binds."""
-    return {"organization": scope.organization, "domains": scope.domains}
-
-
-def of_leak(link: FromClause, leak: FromClause) -> Condition:
-    """Whether a link is one of a leak that lies in the scope, whose domain it repeats."""
-    return of_organization(link) & (link.c.leak_id == leak.c.id) & (link.c.domain_number == leak.c.domain_number)
-
-
-def of_organization(rows: FromClause) -> Condition:
-    """Whether a row belongs to the scope's organization: for tables that are reached through rows in scope only."""
-    return rows.c.organization_number == bindparam("organization")
-
-
-def visible_node(node: FromClause, kind: Kind, dialect: Dialect, *, by_domain: bool) -> Condition:
-    """Whether a resource, user or endpoint is connected to a leak in the scope."""
-    link = links[kind].alias("visible")
-    is_visible = in_scope(link, dialect, by_domain=by_domain)
-    connected = _any_of(link, dialect, by_domain=by_domain).where(is_visible, link.c.node_id == node.c.id).exists()
-    return of_organization(node) & connected
-
-
-def _any_of(link: FromClause, dialect: Dialect, *, by_domain: bool) -> Select[Any]:
-    """A link to a node; by its domain where the other columns are given that the index has in front of it."""
-    rows = for_each(link, EVERY_VALUE) if by_domain and dialect is SQLITE else link
-    return select(link.c.leak_id).select_from(rows)
-
-
-def as_shown(node: NamedFromClause, kind: Kind, dialect: Dialect, *, restricted: bool) -> FromClause:
-    """The rows of resources, users or endpoints with what a scope is shown of them.
-
-    Whoever is limited to some domains is shown the newest date that a leak of those gave an endpoint; all others the
-    organization's, which stands in the row.
-    """
-    if not restricted or kind is not Kind.ENDPOINT:
-        return node
-    shown = (_date_in_scope(node, dialect) if column.name == "date" else column for column in node.c)
-    return select(*shown).subquery(f"{node.name}_shown")
-
-
-def _date_in_scope(endpoint: FromClause, dialect: Dialect) -> ColumnElement[Any]:
-    date = endpoint_dates.alias("dated")
-    newest = select(func.max(date.c.date)).where(in_scope(date, dialect), date.c.node_id == endpoint.c.id)
-    no_date = bindparam("no_date", None, type_=date.c.date.type)
-    return func.coalesce(newest.scalar_subquery(), no_date).label("date")
-
 
 # ----------------------------------------------------------------- filters
 

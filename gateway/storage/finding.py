@@ -25,11 +25,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine.interfaces import Dialect
 
-from gateway.storage.conditions import EVERY_VALUE, Condition, is_listed, leaks_of, matches, of_organization
+from gateway.storage.conditions import is_listed, leaks_of, matches
+from gateway.storage.scope import Condition, of_organization
 from gateway.storage.shapes import PageShape, Source, bounded
 from gateway.storage.statements import SQLITE, JSONArray, for_each
 from gateway.storage.tables import leaks
-from gateway.storage.ways import LISTS, Way, in_order
+from gateway.storage.ways import EVERY_VALUE, LISTS, Way, in_order
 
 _ONE: Final[ColumnElement[int]] = literal_column("1")
 _FEW: Final[ColumnElement[int]] = bindparam("few", type_=BigInteger())

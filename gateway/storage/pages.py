@@ -9,17 +9,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, FromClause, Integer, Select, Subquery, bindparam, func, select, true
 from sqlalchemy.engine.interfaces import Dialect
 
-from gateway.storage.conditions import (
-    NODE_FILTERS,
-    as_shown,
-    in_scope,
-    is_listed,
-    matches,
-    of_leak,
-    of_organization,
-    parts,
-)
+from gateway.storage.conditions import NODE_FILTERS, is_listed, matches, parts
 from gateway.storage.finding import beside, ids_of_page
+from gateway.storage.scope import as_shown, in_scope, of_leak, of_organization
 from gateway.storage.shapes import PageShape, Source, bounded
 from gateway.storage.statements import SQLITE, each, unindexed
 from gateway.storage.tables import leaks, nodes

@@ -12,22 +12,13 @@ from sqlalchemy import BigInteger, ColumnElement, FromClause, Select, bindparam,
 from sqlalchemy.engine.interfaces import Dialect
 
 from gateway.storage import engine
-from gateway.storage.conditions import (
-    as_shown,
-    filter_values,
-    in_scope,
-    of_organization,
-    ordering,
-    page_values,
-    parts,
-    scope_values,
-    visible_node,
-)
+from gateway.storage.conditions import filter_values, ordering, page_values, parts
 from gateway.storage.engine import Engine, Rows
 from gateway.storage.explaining import measured
 from gateway.storage.finding import ids_of_page
 from gateway.storage.json_text import JsonText, json_values, list_values, shape_of
 from gateway.storage.pages import count_of, rows_of_page
+from gateway.storage.scope import as_shown, in_scope, of_organization, scope_values, visible_node
 from gateway.storage.shapes import PageShape, Reach
 from gateway.storage.statements import SQLITE, Command, LookUp, Statement, bound_list, each, is_in, nesting
 from gateway.storage.tables import leaks, nodes

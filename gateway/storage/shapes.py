@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import BigInteger, ColumnElement, FromClause, Select, bindparam, true
 from sqlalchemy.engine.interfaces import Dialect
 
-from gateway.storage.conditions import Condition, in_scope, of_organization, ordering, parts, within
+from gateway.storage.conditions import ordering, parts, within
+from gateway.storage.scope import Condition, in_scope, of_organization
 from gateway.storage.statements import equals
 from gateway.storage.tables import leaks, links
 from gateway.storage.ways import NAMED, Way, ways_of

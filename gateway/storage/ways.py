@@ -9,7 +9,11 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+import orjson
+from sqlalchemy import ColumnElement, Text, literal_column
+
 from schema.pages import Order
+from schema.records import LeakStatus, RiskLevelName
 
 FEW: Final = 4096
 """The most that is gathered: some milliseconds. What is more frequent, stands once in 244 rows of a million."""
@@ -21,6 +25,12 @@ RANGES: Final = {
 }
 LISTS: Final = {"status": "status", "risk_level_name": "risk_level_name", "domains": "domain_number"}
 """What the index of statuses is asked for, column by column, and the list of values that this is among."""
+
+EVERY_VALUE: Final[dict[str, ColumnElement[str]]] = {
+    column: literal_column(f"'{orjson.dumps(list(values)).decode()}'", Text())
+    for column, values in (("status", LeakStatus), ("risk_level_name", RiskLevelName))
+}
+"""All that can stand in the first columns of an index that is asked for a later one, each as a JSON list."""
 
 NAMED: Final = ("filename", "identity", "resource")
 

@@ -23,8 +23,8 @@ from types import ModuleType
 from typing import Any
 
 MUTATED: Mapping[str, Sequence[str]] = {
-    "gateway.storage.conditions": (
-        "in_scope", "scope_values", "of_organization", "visible_node", "as_shown", "_date_in_scope",
+    "gateway.storage.scope": (
+        "in_scope", "scope_values", "of_leak", "of_organization", "visible_node", "as_shown", "_date_in_scope",
     ),
     "gateway.storage.pages": ("_leaks_by", "_candidates_by"),
     "gateway.storage.bounds": ("settings_of", "_array"),
@@ -36,6 +36,13 @@ MUTATED: Mapping[str, Sequence[str]] = {
 """The modules, and the functions of each that are mutated."""
 
 _EQUIVALENT: Mapping[str, Sequence[str]] = {
+    "of_leak": (
+        "of_organization(link) & (link.c.leak_id == leak.c.id) & (link.c.domain_number == leak.c.domain_number) -> of_organization(link) & (link.c.leak_id == leak.c.id)",
+        "of_organization(link) & (link.c.leak_id == leak.c.id) -> link.c.leak_id == leak.c.id",
+    ),
+    "visible_node": (
+        "exists().select_from(_looked_through(link, dialect, by_domain=by_domain)) -> exists().select_from()",
+    ),
     "as_shown": ("not restricted or kind is not Kind.ENDPOINT -> not restricted",),
     "_candidates_by": (
         "of_organization(drivers) & (drivers.c[column] == bindparam(at + by)) -> drivers.c[column] == bindparam(at + by)",
