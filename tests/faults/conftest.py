@@ -18,7 +18,7 @@ _SQLITE_DAWDLES = """
     ) AS slow CROSS JOIN stored_leaks;
 """
 _POSTGRESQL_DAWDLES = "CREATE POLICY slow ON leaks AS RESTRICTIVE USING ((SELECT pg_sleep({seconds}))::text = '');"
-_STEPS_A_SECOND = 800_000
+_STEPS_A_SECOND = 400_000
 
 
 def path_of(url: str) -> Path:
