@@ -12,6 +12,7 @@ import pytest
 
 from tests.faults.conftest import slow_down
 from tests.faults.server import Server, serving
+from tests.faults.test_timeouts import halted
 from tests.faults.traffic import Question, Traffic, answered, connected, get, post
 from tests.records import EXAMPLE_ID, LARGE_ID, UNKNOWN_ID, World
 
@@ -111,6 +112,23 @@ async def test_all_requests_in_flight_are_answered_when_the_server_is_told_to_en
             await asyncio.sleep(0)
             server.process.send_signal(signal.SIGTERM)
             assert await asyncio.gather(*clients) == [question.expected] * 50
+        assert await asyncio.to_thread(server.process.wait, 60) == 0
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_requests_that_nobody_has_read_yet_are_answered_when_the_server_is_told_to_end(
+    fresh_world: World, tmp_path: Path
+) -> None:
+    async with AsyncExitStack() as stack:
+        server = stack.enter_context(serving(fresh_world, tmp_path))
+        connections = [await stack.enter_async_context(connected(server.port)) for _ in range(50)]
+        request = get(f"/leaks/{EXAMPLE_ID}", fresh_world.keys["read"])
+        expected = [await connection.ask(request) for connection in connections]
+        with halted([server.process.pid]):
+            clients = [asyncio.create_task(connection.ask(request)) for connection in connections]
+            await asyncio.sleep(0)
+            server.process.send_signal(signal.SIGTERM)
+        assert await asyncio.gather(*clients) == expected
         assert await asyncio.to_thread(server.process.wait, 60) == 0
 
 
