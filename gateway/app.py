@@ -36,7 +36,7 @@ from gateway.settings import Settings
 from gateway.storage.database import make_engine
 from gateway.storage.engine import Engine
 from gateway.storage.migrations import is_at_head
-from gateway.storage.patience import promptly
+from gateway.storage.patience import finish, promptly
 from gateway.storage.reads import SQLStore
 from gateway.throttle import Throttle
 from gateway.timeouts import Timeouts
@@ -103,8 +103,8 @@ def create_app(
         try:
             async with uses.written():
                 yield {"gate": gate}
+                await finish(budgets.close(), "what keys spent last")
         finally:
-            await budgets.close()
             gc.unfreeze()
             await engine.close()
             counts = executor.counts

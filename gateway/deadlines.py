@@ -27,6 +27,8 @@ _PIECE_BYTES = 4096
 """Heads are measured to this."""
 _MOST_HEADERS = 1000
 _MOST_PIPELINED = 100
+_LAST_LOOK_SECONDS = 0.01
+"""However short it is, the loop reads once in between."""
 
 _Part: TypeAlias = Literal["head", "body"]
 
@@ -129,6 +131,13 @@ class GuardedProtocol(HttpToolsProtocol):
         self._answered_at = self.loop.time()
         if self._idling is None:
             self._idling = self.loop.call_later(self._deadlines.head_seconds, self._end_idling)
+
+    def shutdown(self) -> None:
+        """End the connection; what has come by now, though nobody has read it yet, is answered first."""
+        if self.cycle is None or self.cycle.response_complete:
+            self.loop.call_later(_LAST_LOOK_SECONDS, super().shutdown)
+        else:
+            super().shutdown()
 
     def _stop_answering(self) -> None:
         # uvicorn tells only the request that came last, and another may be under way.

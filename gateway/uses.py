@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 
 from gateway.storage.engine import Engine
 from gateway.storage.keys import record_uses
+from gateway.storage.patience import finish
 from schema.errors import Unavailable
 
 logger = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ class Uses:
             yield
         finally:
             ended.set()
-            await writing
+            await finish(writing, "when keys were last used")
 
     async def _write_until(self, ended: asyncio.Event) -> None:
         while not ended.is_set():

@@ -1,8 +1,9 @@
-"""What stands before every answer is waited for briefly: a database that hangs is one that is not available."""
+"""What stands before every answer, and before the end, is waited for briefly: a database may hang."""
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+import logging
+from collections.abc import Awaitable
+from typing import TypeVar
 
 from schema.errors import Unavailable
 
@@ -10,15 +11,17 @@ T = TypeVar("T")
 
 ANSWER_SECONDS = 3.0
 
+logger = logging.getLogger(__name__)
 
-async def promptly(read: Coroutine[Any, Any, T], seconds: float = ANSWER_SECONDS) -> T:
+
+async def promptly(read: Awaitable[T], seconds: float = ANSWER_SECONDS) -> T:
     """The outcome of a read that is over in time; another one is given up.
 
     Raises:
         Unavailable: it is not.
     """
     # A task of its own: where the database hangs, giving up takes as long as that does, and nobody waits for it.
-    reading = asyncio.create_task(read)
+    reading = asyncio.ensure_future(read)
     try:
         async with asyncio.timeout(seconds):
             return await asyncio.shield(reading)
@@ -26,3 +29,11 @@ async def promptly(read: Coroutine[Any, Any, T], seconds: float = ANSWER_SECONDS
         raise Unavailable from error
     finally:
         reading.cancel()
+
+
+async def finish(work: Awaitable[None], untold: str) -> None:
+    """Wait for work that a process ends with; where the database hangs, the log says what it is not told."""
+    try:
+        await promptly(work)
+    except Unavailable:
+        logger.warning("The database does not answer, so it is not told %s", untold)

@@ -1,5 +1,7 @@
 """PostgreSQL: a pool of asyncpg connections, through `databases`."""
 
+import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar, cast
@@ -9,11 +11,14 @@ from databases import Database
 
 from gateway.storage.bounds import Bounds, settings_of
 from gateway.storage.engine import Damaged, DatabaseError, Program, Rows, Transaction
+from gateway.storage.patience import ANSWER_SECONDS
 from gateway.storage.roles import refuse_to_administer_in_part, refuse_to_serve_with_more
 from gateway.storage.statements import POSTGRESQL, Command
 from schema.errors import Unavailable
 
 T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
 
 _GONE = (
     OSError,
@@ -112,8 +117,12 @@ class PostgreSQLEngine:
             raise
 
     async def close(self) -> None:
-        """Give every connection back."""
-        await self._database.disconnect()
+        """Give every connection back; those of a server that hangs are dropped."""
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await self._database.disconnect()
+        except TimeoutError:
+            logger.warning("PostgreSQL does not answer; its connections are dropped")
 
     async def run(self, program: Program[T]) -> T:
         """Run a program that reads, in one transaction where its statements have bounds."""

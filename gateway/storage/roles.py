@@ -29,6 +29,9 @@ POLICIES = ("administration", "bounds")
 
 _MIGRATE = "Run: python -m gateway migrate"
 
+_MADE_BY_ANOTHER = {"23505", "42710"}
+"""unique_violation, where another made it while this waited for that, and duplicate_object, where just before."""
+
 # A superuser is a member of every role. The catalogue's own tables count too: a superuser owns them.
 _ABOVE_ROWS = "EXISTS (SELECT FROM pg_roles WHERE (rolsuper OR rolbypassrls) AND pg_has_role({}, oid, 'MEMBER'))"
 _OWNS = "EXISTS (SELECT FROM pg_class WHERE pg_has_role({}, relowner, 'MEMBER'))"
@@ -60,11 +63,15 @@ def provide(connection: Connection, role: str) -> None:
 
 
 def _make(connection: Connection, quoted: str) -> None:
+    """Make a role; it is the whole cluster's, so another database's migration may make it at the same moment."""
     try:
-        connection.execute(text(f"CREATE ROLE {quoted} NOLOGIN"))
-        # So that a login that does both may serve as well.
-        connection.execute(text(f"GRANT {quoted} TO CURRENT_USER"))
+        with connection.begin_nested():
+            connection.execute(text(f"CREATE ROLE {quoted} NOLOGIN"))
+            # So that a login that does both may serve as well.
+            connection.execute(text(f"GRANT {quoted} TO CURRENT_USER"))
     except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) in _MADE_BY_ANOTHER:
+            return
         raise DatabaseError(
             f"The role {quoted} cannot be made by this login. As one that may, run in the database: "
             f"CREATE ROLE {quoted} NOLOGIN"

@@ -13,11 +13,12 @@ from tests.records import World
 _SQLITE_DAWDLES = """
     ALTER TABLE leaks RENAME TO stored_leaks;
     CREATE VIEW leaks AS SELECT stored_leaks.* FROM (
-        WITH RECURSIVE step(number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM step LIMIT 1000000000)
+        WITH RECURSIVE step(number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM step LIMIT {steps})
         SELECT max(number) AS last FROM step
     ) AS slow CROSS JOIN stored_leaks;
 """
-_POSTGRESQL_DAWDLES = "CREATE POLICY slow ON leaks AS RESTRICTIVE USING ((SELECT pg_sleep(600))::text = '');"
+_POSTGRESQL_DAWDLES = "CREATE POLICY slow ON leaks AS RESTRICTIVE USING ((SELECT pg_sleep({seconds}))::text = '');"
+_STEPS_A_SECOND = 400_000
 
 
 def path_of(url: str) -> Path:
@@ -25,14 +26,14 @@ def path_of(url: str) -> Path:
     return Path(url.removeprefix("sqlite:///"))
 
 
-def slow_down(url: str) -> None:
-    """Let every statement of a server that reads leaks take minutes."""
+def slow_down(url: str, seconds: float = 600) -> None:
+    """Let every statement of a server that reads leaks take about so long."""
     if url.startswith("sqlite"):
         connection = sqlite3.connect(path_of(url))
-        connection.executescript(_SQLITE_DAWDLES)
+        connection.executescript(_SQLITE_DAWDLES.format(steps=round(seconds * _STEPS_A_SECOND)))
         connection.close()
     else:
-        asyncio.run(_run(url, _POSTGRESQL_DAWDLES))
+        asyncio.run(_run(url, _POSTGRESQL_DAWDLES.format(seconds=seconds)))
 
 
 async def _run(url: str, script: str) -> None:

@@ -1,6 +1,6 @@
-"""Processes that migrate one database at the same moment.
+"""Processes that migrate at the same moment: one database, or several of one server.
 
-`python -m tests.faults.racing URL ROLE NUMBER` prints the exit code of each.
+`python -m tests.faults.racing ROLE URL...` prints the exit code of each; a URL may come more than once.
 """
 
 import asyncio
@@ -19,10 +19,10 @@ def _migrate_with_the_others(start: Barrier, url: str, role: str) -> None:
     asyncio.run(migrate(url, role))
 
 
-def _race(url: str, role: str, number: int) -> list[int | None]:
+def _race(role: str, urls: list[str]) -> list[int | None]:
     forking = multiprocessing.get_context("fork")
-    start = forking.Barrier(number)
-    racers = [forking.Process(target=_migrate_with_the_others, args=(start, url, role)) for _ in range(number)]
+    start = forking.Barrier(len(urls))
+    racers = [forking.Process(target=_migrate_with_the_others, args=(start, url, role)) for url in urls]
     for racer in racers:
         racer.start()
     for racer in racers:
@@ -31,4 +31,4 @@ def _race(url: str, role: str, number: int) -> list[int | None]:
 
 
 if __name__ == "__main__":
-    print(*_race(sys.argv[1], sys.argv[2], int(sys.argv[3])))  # noqa: T201 - the test listens
+    print(*_race(sys.argv[1], sys.argv[2:]))  # noqa: T201 - the test listens

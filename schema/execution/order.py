@@ -1,0 +1,66 @@
+"""Which error is told where several could be: the first in the document, whichever comes first in time.
+
+Where fields that may not be null fail side by side, one error is told (GraphQL, 6.4.4), and graphql-core tells the one
+that comes first and cancels the others. Here a field that fails lets those before it end first.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Coroutine
+from typing import Any
+
+from graphql import GraphQLError
+from graphql.execution.executor import CollectedErrors
+from graphql.pyutils import Path
+
+
+class Siblings:
+    """The values that are waited for side by side: fields of an object, or items of a list."""
+
+    __slots__ = ("_ends",)
+
+    def __init__(self) -> None:
+        self._ends: list[asyncio.Future[None]] = []
+
+    def join(self, value: Awaitable[Any]) -> Coroutine[Any, Any, Any]:
+        """The same value, as the next of them."""
+        end = asyncio.get_running_loop().create_future()
+        self._ends.append(end)
+        return self._settle(value, end, len(self._ends) - 1)
+
+    async def _settle(self, value: Awaitable[Any], end: "asyncio.Future[None]", place: int) -> Any:
+        try:
+            return await value
+        except Exception:
+            if place:
+                await asyncio.wait(self._ends[:place])
+            raise
+        finally:
+            end.set_result(None)
+
+
+class Errors(CollectedErrors):
+    """The errors of an operation, in the order of the document; none stands below a null that another left."""
+
+    __slots__ = ("_places",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._places: list[Path | None] = []
+
+    def add(self, error: GraphQLError, path: Path | None) -> None:
+        """Add an error, and the place that is null for it."""
+        known = len(self._errors)
+        super().add(error, path)
+        if len(self._errors) > known:
+            self._places.append(path)
+
+    @property
+    def errors(self) -> list[GraphQLError]:
+        """Those that are told."""
+        found = zip(self._errors, self._places, strict=True)
+        told = [error for error, place in found if place is None or not self.has_nulled_position(place.prev)]
+        return sorted(told, key=_place_in_document)
+
+
+def _place_in_document(error: GraphQLError) -> tuple[list[int], list[str | int]]:
+    return list(error.positions or ()), error.path or []

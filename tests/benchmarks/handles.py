@@ -1,0 +1,118 @@
+"""Whether a worker's handles, threads and memory stay flat over many requests and connections.
+
+    uv run python tests/benchmarks/handles.py [--requests 100000] [--reconnects 1000] [--postgresql [--drops 1000]]
+
+Requests are of all kinds, found and not found, planned and interpreted. With PostgreSQL its connections are dropped as
+well, time and again, under a few requests. It ends with 1 where an answer was wrong or something grew.
+"""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import asyncpg
+import psutil
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from gateway.storage.migrations import migrate
+from tests.conftest import new_postgres
+from tests.faults.server import serving
+from tests.faults.test_server import MAX_GROWTH_BYTES, own_bytes, questions
+from tests.faults.traffic import Traffic, answered, connected
+from tests.records import World, fill
+
+_CONNECTIONS = 8
+_MOST_MORE = 4
+_DROP = """SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()"""
+
+
+def main() -> int:
+    """Send it all, and print what the worker holds in between."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--requests", type=int, default=100_000)
+    parser.add_argument("--reconnects", type=int, default=1000)
+    parser.add_argument("--drops", type=int, default=1000)
+    parser.add_argument("--postgresql", action="store_true")
+    options = parser.parse_args()
+    with ExitStack() as stack:
+        world = stack.enter_context(_world(is_postgresql=options.postgresql))
+        folder = Path(stack.enter_context(TemporaryDirectory()))
+        # What is spent is counted, and never refused.
+        server = stack.enter_context(serving(world, folder, LEAKS_RATE_LIMIT="2000000000"))
+        worker = psutil.Process(server.process.pid)
+        return asyncio.run(_send(server.port, worker, world, options))
+
+
+@contextmanager
+def _world(*, is_postgresql: bool) -> Iterator[World]:
+    with ExitStack() as stack:
+        if is_postgresql:
+            server = stack.enter_context(new_postgres())
+            server.psql("CREATE DATABASE leaks;")
+            url = server.get_uri("leaks")
+        else:
+            url = f"sqlite:///{stack.enter_context(TemporaryDirectory())}/leaks.db"
+        asyncio.run(migrate(url))
+        yield asyncio.run(fill(url))
+
+
+async def _send(port: int, worker: psutil.Process, world: World, options: argparse.Namespace) -> int:
+    traffic = Traffic(port, await answered(port, questions(world)))
+    print(f"{'':24}{'handles':>10}{'threads':>10}{'MB':>10}")
+    await _ask(traffic, 10_000)
+    before = _look(worker, "after 10,000 to warm up")
+    await _ask(traffic, options.requests)
+    _look(worker, f"{options.requests:,} requests")
+    await _reconnect(traffic, options.reconnects)
+    _look(worker, f"{options.reconnects:,} reconnects")
+    if options.postgresql:
+        dropped = await _drop(traffic, world.url, options.drops)
+        _look(worker, f"{dropped:,} dropped")
+    await _ask(traffic, 1000)
+    after = _look(worker, "at the end")
+    print(f"{dict(sorted(traffic.statuses.items()))}, {traffic.dropped} unanswered, {len(traffic.wrong)} wrong")
+    is_flat = all(late <= early + more for early, late, more in zip(before, after, _ALLOWED, strict=True))
+    return 0 if is_flat and not traffic.wrong and not traffic.dropped else 1
+
+
+_ALLOWED = (_MOST_MORE, _MOST_MORE, MAX_GROWTH_BYTES)
+"""How many more handles, threads and bytes are none that grow."""
+
+
+def _look(worker: psutil.Process, when: str) -> tuple[int, int, int]:
+    handles, threads, size = worker.num_fds(), worker.num_threads(), own_bytes(worker)
+    print(f"{when:24}{handles:10}{threads:10}{size / 1e6:10.1f}", flush=True)
+    return handles, threads, size
+
+
+async def _ask(traffic: Traffic, number: int) -> None:
+    until = traffic.answered + number
+    await asyncio.gather(*(traffic.ask(until) for _ in range(_CONNECTIONS)))
+
+
+async def _reconnect(traffic: Traffic, number: int) -> None:
+    for _ in range(number):
+        async with connected(traffic.port) as connection:
+            question = traffic.questions[0]
+            traffic.note(question, await connection.ask(question.request))
+
+
+async def _drop(traffic: Traffic, url: str, number: int) -> int:
+    """Drop the connections to PostgreSQL until so many were, and have them made anew."""
+    dropped = 0
+    connection = await asyncpg.connect(url)
+    while dropped < number:
+        dropped += await connection.fetchval(_DROP)
+        await _ask(traffic, _CONNECTIONS * 2)
+    await connection.close()
+    return dropped
+
+
+if __name__ == "__main__":
+    sys.exit(main())
