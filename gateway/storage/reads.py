@@ -91,9 +91,7 @@ class Statements:
         match read:
             case Lookup():
                 shape, selected = self._describe(read.select)
-                statement = self._statement(
-                    (read.kind, shape, reach), lambda _: _lookup(read, self._dialect, reach)
-                )
+                statement = self._statement((read.kind, shape, reach), lambda _: _lookup(read, self._dialect, reach))
                 return statement.bind(scope, **values, **selected, ids=read.ids)
             case Counts():
                 statement = self._statement(
