@@ -82,7 +82,11 @@ class Admission:
         """Whether one more request of a key, or of somebody unknown, is taken in, where so many others come."""
         if self._running + self._waiting + coming >= self._most:
             return False
-        return key_id is None or self.taken(key_id) + coming_of_key < self._most_a_key
+        return not self.is_full_of(key_id, coming_of_key)
+
+    def is_full_of(self, key_id: str | None, coming: int = 0) -> bool:
+        """Whether a key has as many requests here as one may have, where so many of its others come."""
+        return key_id is not None and self.taken(key_id) + coming >= self._most_a_key
 
     def turn(self, key_id: str) -> Turns | None:
         """A turn that is a key's from now on, where one is free."""

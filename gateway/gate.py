@@ -1,7 +1,8 @@
 """Where there is no room for a request, it waits, and is refused, before a task is made for it: for next to nothing.
 
 Whose it is, is told by its key, where that has let somebody in before; nothing else of it is looked at. Room that comes
-free goes round among the keys that wait.
+free goes round among the keys that wait. Where a request is beyond its own key's limit, its connection is read again when
+`Retry-After` is over and not before: no key that asks again and again takes the time of others.
 """
 
 import asyncio
@@ -14,11 +15,13 @@ from starlette.types import Scope
 
 from gateway.access import REQUEST_ID, log_access, request_id_of
 from gateway.admission import Admission
+from gateway.errors import RETRY_AFTER_SECONDS
 from gateway.headers import Fields, fields_of
 from gateway.responses import Prepared
 from gateway.routing import door_of
 
 _TICK_SECONDS = 0.004
+_FORWARDED = b"x-forwarded-for"
 
 KeyId: TypeAlias = str | None
 """A key that has let somebody in before; None for all others together."""
@@ -47,8 +50,8 @@ class Arrival(Protocol):
     def enter(self) -> None:
         """Let the application answer."""
 
-    def refuse(self, head: bytes, body: bytes) -> None:
-        """Answer in the application's place."""
+    def refuse(self, head: bytes, body: bytes, deaf_seconds: float) -> None:
+        """Answer in the application's place, and read nothing more of its connection for a while."""
 
 
 class Held:
@@ -58,17 +61,28 @@ class Held:
         arrival: The request.
         key_id: Whose it is.
         response: What it is told if there is none.
+        is_forwarded: Whether it came through a proxy, whose connection is not its own.
         came_at: When it came, in the time of the loop.
         due_at: When its time is over.
         is_over: Whether it waits no more.
     """
 
-    __slots__ = ("arrival", "came_at", "due_at", "is_over", "key_id", "response")
+    __slots__ = ("arrival", "came_at", "due_at", "is_forwarded", "is_over", "key_id", "response")
 
-    def __init__(self, arrival: Arrival, key_id: KeyId, response: Prepared, came_at: float, due_at: float) -> None:
+    def __init__(
+        self,
+        arrival: Arrival,
+        key_id: KeyId,
+        response: Prepared,
+        came_at: float,
+        due_at: float,
+        *,
+        is_forwarded: bool,
+    ) -> None:
         self.arrival = arrival
         self.key_id = key_id
         self.response = response
+        self.is_forwarded = is_forwarded
         self.came_at = came_at
         self.due_at = due_at
         self.is_over = False
@@ -124,7 +138,7 @@ class Gate:
         if key_id not in self._held and self._has_room(key_id):
             self._enter(arrival, key_id)
         else:
-            self._hold(arrival, key_id, door.busy(fields))
+            self._hold(arrival, key_id, door.busy(fields), is_forwarded=_FORWARDED in fields)
 
     def _has_room(self, key_id: KeyId) -> bool:
         coming = self._coming
@@ -143,10 +157,10 @@ class Gate:
 
     # --------------------------------------------------------------- waiting
 
-    def _hold(self, arrival: Arrival, key_id: KeyId, response: Prepared) -> None:
+    def _hold(self, arrival: Arrival, key_id: KeyId, response: Prepared, *, is_forwarded: bool) -> None:
         loop = asyncio.get_running_loop()
         now = loop.time()
-        held = Held(arrival, key_id, response, now, now + self._wait_seconds)
+        held = Held(arrival, key_id, response, now, now + self._wait_seconds, is_forwarded=is_forwarded)
         self._held.setdefault(key_id, OrderedDict())[held] = None
         self._queue.append(held)
         if not self._is_looking:
@@ -182,17 +196,22 @@ class Gate:
             held = queue.popleft()
             if not held.is_over:
                 self._end(held)
-                _refuse(held, now)
+                _refuse(held, now, self._deaf_seconds(held))
         self._is_looking = bool(queue)
         if self._is_looking:
             loop.call_later(_TICK_SECONDS, self._look)
 
+    def _deaf_seconds(self, held: Held) -> float:
+        """How long a connection is not heard: it is in vain to ask for more than a key may, and again at once."""
+        is_own_doing = self._admission.is_full_of(held.key_id) and not held.is_forwarded
+        return RETRY_AFTER_SECONDS if is_own_doing else 0
 
-def _refuse(held: Held, now: float) -> None:
+
+def _refuse(held: Held, now: float, deaf_seconds: float) -> None:
     scope = held.arrival.scope
     request_id = request_id_of(scope)
     token = REQUEST_ID.set(request_id)
     response = held.response
-    held.arrival.refuse(b"%bx-request-id: %b\r\n" % (response.head, request_id.encode()), response.body)
+    held.arrival.refuse(b"%bx-request-id: %b\r\n" % (response.head, request_id.encode()), response.body, deaf_seconds)
     log_access(scope, HTTPStatus.SERVICE_UNAVAILABLE, now - held.came_at)
     REQUEST_ID.reset(token)

@@ -41,9 +41,16 @@ class GatedProtocol(GuardedProtocol):
         if not cycle.disconnected:
             GuardedProtocol._start_asgi_task(self, cycle, app)  # noqa: SLF001 - see above
 
-    def refuse(self, cycle: RequestResponseCycle, head: bytes, body: bytes) -> None:
-        """Answer a request in the application's place."""
+    def refuse(self, cycle: RequestResponseCycle, head: bytes, body: bytes, deaf_seconds: float) -> None:
+        """Answer a request in the application's place, and read nothing more for a while."""
         send_whole(cycle, head, body)
+        if deaf_seconds and not self.transport.is_closing():
+            self.flow.pause_reading()
+            self.loop.call_later(deaf_seconds, self._hear_again)
+
+    def _hear_again(self) -> None:
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
 
 
 class _Request:
@@ -61,6 +68,6 @@ class _Request:
         """Let the application answer."""
         self._protocol.enter(self._cycle, self._app)
 
-    def refuse(self, head: bytes, body: bytes) -> None:
-        """Answer in the application's place."""
-        self._protocol.refuse(self._cycle, head, body)
+    def refuse(self, head: bytes, body: bytes, deaf_seconds: float) -> None:
+        """Answer in the application's place, and hear nothing more of it for a while."""
+        self._protocol.refuse(self._cycle, head, body, deaf_seconds)

@@ -6,8 +6,8 @@ It serves a database of made-up leaks (see serving.py) in one process and asks f
 leaks by id over REST and GraphQL, pages, machines. First over as many connections as bring out its best. Then at three
 times that rate, whatever it answers (each of many clients waits for a quarter of a second or so), and over three
 times as many connections as it takes in, which ask again at once. Nobody heeds `Retry-After`. Then three modest keys share
-it with a greedy one. An answer counts where the log says 200; how long the others took, a few more clients find out. It needs
-`wrk` on the PATH.
+it with a greedy one. An answer counts where the log says 200; how long the others took, a few more clients find out, which
+do heed it. It needs `wrk` on the PATH.
 """
 
 import argparse
@@ -43,7 +43,7 @@ PEAK, MORE, FLOOD = 16, 64, 768
 TIMES = 3
 MODEST, GREEDY = 4, 200
 THINKING_MILLISECONDS = 250
-PROBES = 4
+PROBES = 16
 CONNECTING_SECONDS = 4
 """Nothing is counted before everybody is connected."""
 _COUNT = """
@@ -180,9 +180,10 @@ class Prober:
             took = time.perf_counter() - began
             length = next(line for line in head.lower().splitlines() if line.startswith(b"content-length:"))
             await reader.readexactly(int(length.split()[1]))
-            if head.startswith(b"HTTP/1.1 503"):
+            is_refused = head.startswith(b"HTTP/1.1 503")
+            if is_refused:
                 waits.append(took * 1000)
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(1 if is_refused else 0.02)
         writer.close()
         return waits
 

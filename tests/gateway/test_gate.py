@@ -7,6 +7,7 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from time import monotonic
 from typing import Any, TypeVar
 
 import httpx
@@ -54,17 +55,19 @@ class Door:
 class Arrival:
     """A request that notes how it fares."""
 
-    def __init__(self, key: str, fates: list[tuple[str, str]]) -> None:
-        self.scope: Scope = {"method": "GET", "path": "/leaks/1", "headers": [(b"x-api-key", key.encode())]}
+    def __init__(self, key: str, fates: list[tuple[str, str]], *more: tuple[bytes, bytes]) -> None:
+        self.scope: Scope = {"method": "GET", "path": "/leaks/1", "headers": [(b"x-api-key", key.encode()), *more]}
+        self.deaf_seconds = 0.0
         self._key = key
         self._fates = fates
 
     def enter(self) -> None:
         self._fates.append((self._key, "in"))
 
-    def refuse(self, head: bytes, body: bytes) -> None:
+    def refuse(self, head: bytes, body: bytes, deaf_seconds: float) -> None:
         assert head.startswith(b"HTTP/1.1 503 ")
         assert body == b"busy"
+        self.deaf_seconds = deaf_seconds
         self._fates.append((self._key, "refused"))
 
 
@@ -78,7 +81,11 @@ class Crowd:
 
     def come(self, keys: str) -> None:
         for key in keys:
-            self._gate.take(Arrival(key, self.fates))
+            self.meet(Arrival(key, self.fates))
+
+    def meet(self, arrival: Arrival) -> Arrival:
+        self._gate.take(arrival)
+        return arrival
 
     async def fate_of(self, number: int) -> list[tuple[str, str]]:
         """How the first so many fared."""
@@ -117,7 +124,7 @@ async def test_room_that_comes_free_goes_round_among_the_keys_that_wait() -> Non
 async def test_a_key_that_has_all_it_may_does_not_keep_others_out() -> None:
     crowd = Crowd(most=10, most_a_key=1)
     assert crowd.admission.turn("greedy") is not None
-    crowd._gate.take(Arrival("greedy", crowd.fates))  # noqa: SLF001 - the same gate
+    crowd.meet(Arrival("greedy", crowd.fates))
     crowd.come("b")
     assert crowd.fates == [("b", "in")]
 
@@ -127,6 +134,15 @@ async def test_whoever_waits_in_vain_is_refused_in_the_order_in_which_all_came()
     assert crowd.admission.turn("z") is not None
     crowd.come("abacb")
     assert await crowd.fate_of(5) == [(key, "refused") for key in "abacb"]
+
+
+async def test_only_what_is_beyond_its_own_keys_limit_is_not_heard_for_as_long_as_it_is_told_to_wait() -> None:
+    crowd = Crowd(most=2, most_a_key=1, wait_seconds=0.01)
+    assert all(crowd.admission.turn(key) is not None for key in ("greedy", "other"))
+    greedy, modest = (crowd.meet(Arrival(key, crowd.fates)) for key in ("greedy", "modest"))
+    forwarded = crowd.meet(Arrival("greedy", crowd.fates, (b"x-forwarded-for", b"192.0.2.1")))
+    await crowd.fate_of(3)
+    assert [one.deaf_seconds for one in (greedy, modest, forwarded)] == [1, 0, 0]
 
 
 # ------------------------------------------------------------------ at a server
@@ -302,6 +318,38 @@ async def test_a_modest_key_is_let_in_while_a_greedy_one_is_refused(sqlite_world
         server.engine.going.set()
         assert (await modest).status_code == 200
         assert (await ask(greedy, server.get("read")))[0] == 200
+
+
+async def test_a_key_that_asks_for_too_much_and_again_at_once_is_heard_when_its_time_is_over(
+    sqlite_world: World,
+) -> None:
+    async with (
+        busy(sqlite_world, "read", max_concurrency=10) as server,
+        connected(server.address) as greedy,
+        connected(server.address) as forwarded,
+    ):
+        assert (await ask(greedy, server.get()))[0] == 503
+        began = monotonic()
+        greedy[1].write(server.get())
+        for _ in range(3):
+            assert (await ask(forwarded, server.get(more=b"X-Forwarded-For: 192.0.2.1\r\n")))[0] == 503
+        assert (await answer(greedy[0]))[0] == 503
+        assert monotonic() - began >= 1
+
+
+async def test_whoever_goes_away_while_nobody_hears_is_no_failure_of_ours(
+    sqlite_world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with busy(sqlite_world, "read", max_concurrency=10, header_timeout_seconds=1) as server:
+        for _ in range(3):
+            async with connected(server.address) as connection:
+                assert (await ask(connection, server.get()))[0] == 503
+        async with connected(server.address) as (reader, writer):
+            assert (await ask((reader, writer), server.get()))[0] == 503
+            # It idles, and is ended while it is not heard or right after.
+            async with asyncio.timeout(LATE):
+                assert await reader.read() == b""
+    assert not [record for record in caplog.records if record.exc_info or record.levelno >= logging.ERROR]
 
 
 async def test_whoever_waits_is_answered_once_there_is_room(sqlite_world: World) -> None:
