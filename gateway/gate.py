@@ -1,8 +1,8 @@
 """Where there is no room for a request, it waits, and is refused, before a task is made for it: for next to nothing.
 
 Whose it is, is told by its key, where that has let somebody in before; nothing else of it is looked at. Room that comes
-free goes round among the keys that wait. Where a request is beyond its own key's limit, its connection is read again when
-`Retry-After` is over and not before: no key that asks again and again takes the time of others.
+free goes round among the keys that wait. Where a request is beyond its own key's limit, its connection is read again
+when `Retry-After` is over and not before: no key that asks again and again takes the time of others.
 """
 
 import asyncio

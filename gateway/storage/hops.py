@@ -21,8 +21,6 @@ T = TypeVar("T")
 
 _MOST_PROGRAMS = 8
 _PATIENCE_SECONDS = 0.002
-_STEPS_BETWEEN_LOOKS = 200_000
-"""Some milliseconds: no statement of a common size is ever asked about."""
 
 
 class Thread(Protocol):
@@ -40,20 +38,27 @@ class ReadingConnection(sqlite3.Connection):
     ends, which `interrupt` from another thread could not promise where programs share a hop.
     """
 
+    steps_between_looks = 200_000
+    """Some milliseconds: no statement of a common size is ever asked about."""
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.outcome: asyncio.Future[Any] | None = None
-        self.set_progress_handler(self._is_unwanted, _STEPS_BETWEEN_LOOKS)
+        self.set_progress_handler(self._is_unwanted, self.steps_between_looks)
         self.execute("PRAGMA query_only = ON")
         self.execute("PRAGMA temp_store = MEMORY")
         self.execute("PRAGMA mmap_size = 1073741824")
+
+    def read(self, command: Command, times: int = 1) -> Rows:  # noqa: ARG002 - it may take as long as it takes
+        """The rows that a command gives, which stands for so many."""
+        return execute(self, command)
 
     def _is_unwanted(self) -> bool:
         return self.outcome is not None and self.outcome.cancelled()
 
 
-class _Waiting:
-    """A program that waits for a thread, and whoever waits for what becomes of it."""
+class Waiting:
+    """A program that waits to be run, and whoever waits for what becomes of it."""
 
     __slots__ = ("commands", "future", "program")
 
@@ -61,7 +66,7 @@ class _Waiting:
         self.program = program
         self.future = future
         self.commands: Sequence[Command] | None = None
-        """What it asks first, once it was begun."""
+        """What it asks next, once it was begun."""
 
 
 class Readers:
@@ -70,20 +75,23 @@ class Readers:
     def __init__(self, threads: Sequence[Thread]) -> None:
         self._idle = list(threads)[::-1]
         self._most = len(threads)
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: deque[Waiting] = deque()
         self._looking: asyncio.TimerHandle | None = None
         self._draining: set[asyncio.Task[None]] = set()
 
     def run(self, program: Program[T]) -> "asyncio.Future[T]":
         """What a program comes to."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
-        self._waiting.append(_Waiting(program, future))
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self.take(Waiting(program, future))
+        return future
+
+    def take(self, waiting: Waiting) -> None:
+        """Run a program that waits, begun or not."""
+        self._waiting.append(waiting)
         if len(self._idle) == self._most:
             self._drain_in(self._idle.pop())
         elif self._looking is None and self._idle:
-            self._looking = loop.call_later(_PATIENCE_SECONDS, self._help)
-        return future
+            self._looking = asyncio.get_running_loop().call_later(_PATIENCE_SECONDS, self._help)
 
     def _help(self) -> None:
         """Let one more thread do what has waited for so long."""
@@ -102,18 +110,19 @@ class Readers:
             outcomes = await self._outcomes(thread, taken)
             self._waiting.extendleft(reversed(taken[len(outcomes) :]))
             for one, outcome in zip(taken, outcomes, strict=False):
-                _tell(one.future, outcome)
+                tell(one.future, outcome)
         self._idle.append(thread)
 
-    async def _outcomes(self, thread: Thread, taken: list[_Waiting]) -> list[Any]:
+    async def _outcomes(self, thread: Thread, taken: list[Waiting]) -> list[Any]:
         try:
-            outcomes: list[Any] = await thread.call(_run_some, taken)
+            outcomes: list[Any] = await thread.call(run_some, taken)
         except Exception as error:  # noqa: BLE001 - the connection is gone; each is told so
             return [error] * len(taken)
         return outcomes
 
 
-def _tell(future: "asyncio.Future[Any]", outcome: Any) -> None:
+def tell(future: "asyncio.Future[Any]", outcome: Any) -> None:
+    """Let whoever waits know what became of a program."""
     if future.done():
         return
     if isinstance(outcome, Exception):
@@ -122,7 +131,7 @@ def _tell(future: "asyncio.Future[Any]", outcome: Any) -> None:
         future.set_result(outcome)
 
 
-def _run_some(connection: ReadingConnection, waiting: list[_Waiting]) -> list[Any]:
+def run_some(connection: ReadingConnection, waiting: list[Waiting]) -> list[Any]:
     """What becomes of programs that were all waiting: of as many as are done in a moment, but of one at the least.
 
     Those that are done stand in front, then.
@@ -144,9 +153,9 @@ class _Hop:
     def __init__(self, connection: ReadingConnection) -> None:
         self._connection = connection
         self._known: dict[Hashable, Rows] = {}
-        self._ended: dict[_Waiting, Any] = {}
+        self._ended: dict[Waiting, Any] = {}
 
-    def begin(self, waiting: list[_Waiting]) -> None:
+    def begin(self, waiting: list[Waiting]) -> None:
         """Let programs ask their first questions; all rows that several look for by id are asked for at once."""
         ids: dict[LookUp, set[str]] = {}
         for one in waiting:
@@ -160,7 +169,7 @@ class _Hop:
                 with suppress(sqlite3.Error):
                     self._look_for(look_up, together)
 
-    def _first(self, one: _Waiting) -> Iterable[Command]:
+    def _first(self, one: Waiting) -> Iterable[Command]:
         if one.commands is None:
             try:
                 one.commands = next(one.program)
@@ -171,17 +180,20 @@ class _Hop:
         return one.commands or ()
 
     def _look_for(self, look_up: LookUp, ids: Collection[str]) -> None:
-        found = {row[0]: [row] for row in execute(self._connection, look_up.together([*ids]))}
+        found = {row[0]: [row] for row in self._connection.read(look_up.together([*ids]), len(ids))}
         for id_ in ids:
             self._known[Sharing(look_up, id_)] = found.get(id_, ())
 
-    def outcome(self, one: _Waiting) -> Any:
+    def outcome(self, one: Waiting) -> Any:
         """What becomes of a program in the end: a result, or an error."""
         if one.commands is None:
             return self._ended[one]
         self._connection.outcome = one.future
         try:
-            return finish(self._read, one.program, one.commands)
+            while True:
+                one.commands = one.program.send([self._read(command) for command in one.commands])
+        except StopIteration as stop:
+            return stop.value
         except Exception as error:  # noqa: BLE001 - as above
             return error
 
@@ -189,7 +201,7 @@ class _Hop:
         asked = command.sharing or (command.sql, command.values)
         rows = self._known.get(asked)
         if rows is None:
-            rows = self._known[asked] = execute(self._connection, command)
+            rows = self._known[asked] = self._connection.read(command)
         return rows
 
 

@@ -12,6 +12,7 @@ from databases import Database
 
 from gateway.storage.engine import Damaged, DatabaseError, Program, Transaction
 from gateway.storage.hops import Readers, ReadingConnection, execute, finish
+from gateway.storage.quick import QuickReaders
 from gateway.storage.statements import SQLITE
 from gateway.storage.write_lock import WriteLock
 from schema.errors import Unavailable
@@ -98,7 +99,7 @@ class SQLiteEngine:
         self.is_damaged = False
         self._path = path
         self._held_readers = [_Held(path, ReadingConnection, "ro") for _ in range(readers)]
-        self._readers = Readers(self._held_readers)
+        self._readers = QuickReaders(path, Readers(self._held_readers))
         self._held_writer: _Held | None = None
         self._writing = asyncio.Lock()
         self._lock = WriteLock(path, BUSY_TIMEOUT_SECONDS)
@@ -114,6 +115,7 @@ class SQLiteEngine:
         try:
             for held in self._held_readers:
                 await held.open()
+            self._readers.open()
             application_id = await self._held_readers[0].call(_read_application_id)
         except sqlite3.Error as error:
             await self.close()
@@ -124,6 +126,7 @@ class SQLiteEngine:
 
     async def close(self) -> None:
         """Give every connection back, and what was written its statistics."""
+        self._readers.close()
         for held in self._held_readers:
             await held.close()
         if self._held_writer is not None:

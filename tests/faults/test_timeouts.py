@@ -135,14 +135,16 @@ async def backends(url: str) -> list[int]:
 
 @asynccontextmanager
 async def stuck(engine: Engine) -> AsyncIterator[None]:
-    """Let every thread that reads a SQLite file hang for a while."""
+    """Let every thread that reads a SQLite file hang for a while, and have nothing read beside them."""
+    assert isinstance(engine, SQLiteEngine)
+    engine._readers.close()  # noqa: SLF001 - nobody else takes it away
     released = threading.Event()
     hanging = [threading.Event() for _ in range(2)]
 
     def hang(is_hanging: threading.Event) -> Program[None]:
+        yield [Command("SELECT 1")]
         is_hanging.set()
         released.wait()
-        yield ()
 
     tasks = []
     for each in hanging:
