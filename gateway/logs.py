@@ -72,13 +72,19 @@ class _Stream(logging.StreamHandler[TextIO]):
 
     def flush(self) -> None:
         """Write what is gathered."""
-        while self._gathered:
-            record = self._gathered.popleft()
-            try:
-                self.stream.write(f"{self.format(record)}\n")
-            except Exception:  # noqa: BLE001 - logging tells of its own failures, and goes on
-                self.handleError(record)
-        super().flush()
+        self.acquire()
+        try:
+            while self._gathered:
+                self._put(self._gathered.popleft())
+            super().flush()
+        finally:
+            self.release()
+
+    def _put(self, record: logging.LogRecord) -> None:
+        try:
+            self.stream.write(f"{self.format(record)}\n")
+        except Exception:  # noqa: BLE001 - logging tells of its own failures, and goes on
+            self.handleError(record)
 
 
 def configure(level: str) -> None:

@@ -82,12 +82,13 @@ async def test_a_program_that_is_given_up_ends_alone(sqlite_url: str) -> None:
 
 
 def statements(world: World) -> int:
-    """How many statements PostgreSQL is at work on for a world."""
+    """How many statements PostgreSQL is at work on for a world, and has been for a moment."""
 
     async def count() -> int:
         connection = await asyncpg.connect(world.url)
         found = await connection.fetchval(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND pid <> pg_backend_pid()"
+            " AND clock_timestamp() - query_start > interval '0.2 seconds'"
         )
         await connection.close()
         return int(found)
