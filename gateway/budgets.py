@@ -246,7 +246,8 @@ class Spending:
     def headers(self) -> Headers:
         """What is told of the budget (draft-ietf-httpapi-ratelimit-headers-10), and of the cost."""
         bucket = self._bucket
-        level = bucket.drain()
+        # What was taken from just now need not be looked at again.
+        level = bucket.drain() if self.cost is None else bucket.level
         left = b'"default";r=%d;t=%d' % (self._remaining(level), ceil(level / bucket.points_a_second))
         headers = [(b"ratelimit-policy", self._policy), (b"ratelimit", left)]
         if self._used is not None:
