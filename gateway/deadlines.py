@@ -238,7 +238,7 @@ class GuardedProtocol(HttpToolsProtocol):
         """Answer in the application's place, which never saw the request or waits for the rest, and hang up."""
         response = error_response(status, detail)
         request_id = (b"x-request-id", b"%032x" % random.getrandbits(128))
-        own = lines((request_id, (b"connection", b"close")))
+        own = lines((*self.server_state.default_headers, request_id, (b"connection", b"close")))
         self._stop_answering()
         self.transport.write(response.head + own + b"\r\n" + response.body)
         self.transport.close()

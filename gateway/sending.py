@@ -3,7 +3,7 @@
 from starlette.types import Message
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from gateway.responses import WHOLE
+from gateway.responses import WHOLE, lines
 
 
 class Sending:
@@ -29,7 +29,7 @@ class Sending:
 
 
 def send_whole(cycle: RequestResponseCycle, head: bytes, body: bytes) -> None:
-    """Send a response, and go on with the connection where its client does.
+    """Send a response with the server's own headers (`Date`), and go on with the connection where its client does.
 
     What still comes of the request's body is passed over.
     """
@@ -39,7 +39,8 @@ def send_whole(cycle: RequestResponseCycle, head: bytes, body: bytes) -> None:
         return
     # Whoever waits to be told to send the body is told to go: it is not known whether the body comes.
     goes_on = cycle.keep_alive and not cycle.waiting_for_100_continue
-    cycle.transport.writelines((head, b"\r\n" if goes_on else b"connection: close\r\n\r\n", body))
+    ending = b"\r\n" if goes_on else b"connection: close\r\n\r\n"
+    cycle.transport.writelines((head, lines(cycle.default_headers), ending, body))
     if not goes_on:
         cycle.transport.close()
     cycle.on_response()

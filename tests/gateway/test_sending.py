@@ -85,6 +85,7 @@ async def test_every_kind_of_response_has_its_length_and_leaves_the_connection_f
     assert empty.headers["content-length"] == str(len(found.content))
     for one in (found, empty, known, wrong, asked):
         assert one.headers["x-request-id"]
+        assert len(one.headers.get_list("date")) == 1
         assert one.headers.get_list("x-frame-options") == ["DENY"]
         assert len(one.headers.get_list("content-length")) == (one is not known)
 
