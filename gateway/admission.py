@@ -15,6 +15,9 @@ ABREAST = 16
 _GREEDY = 4
 """By how much its share is less where a key has more waiting than may run, and others have not."""
 
+_MUCH = 2
+"""What part of its share is much: room comes and goes, and nobody has all of his at every moment."""
+
 BUSY = "The gateway is busy. Try again shortly."
 
 
@@ -82,11 +85,12 @@ class Admission:
         """Whether one more request of a key, or of somebody unknown, is taken in, where so many others come."""
         if self._running + self._waiting + coming >= self._most:
             return False
-        return not self.is_full_of(key_id, coming_of_key)
+        return key_id is None or self.taken(key_id) + coming_of_key < self._most_a_key
 
-    def is_full_of(self, key_id: str | None, coming: int = 0) -> bool:
-        """Whether a key has as many requests here as one may have, where so many of its others come."""
-        return key_id is not None and self.taken(key_id) + coming >= self._most_a_key
+    def has_plenty(self, key_id: str | None) -> bool:
+        """Whether a key has much of what may be its own: of its limit, or of an equal share of all the room."""
+        share = min(self._most_a_key, self._most // max(1, len(self._keys)))
+        return self.taken(key_id) >= max(1, share // _MUCH)
 
     def turn(self, key_id: str) -> Turns | None:
         """A turn that is a key's from now on, where one is free."""

@@ -3,8 +3,8 @@
 import gc
 import logging
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeAlias
 
 from starlette.applications import Starlette
@@ -49,6 +49,9 @@ Doors: TypeAlias = dict[tuple[str, str], GraphQLEndpoint | LeakEndpoint]
 
 _SECONDS_TO_CANCEL = 1.0
 """How long the gateway has to end a statement itself, before the database does."""
+
+_COLLECTED_AFTER = (20_000, 20, 50)
+"""After how many new objects the collector looks at these; and after how many such looks at the older, and at all."""
 
 logger = logging.getLogger(__name__)
 
@@ -98,14 +101,12 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[State]:
         await engine.open()
-        # What was made so far lasts as long as the process: the collector need not look at it again and again.
-        gc.freeze()
         try:
-            async with uses.written():
-                yield {"gate": gate}
-                await finish(budgets.close(), "what keys spent last")
+            with _collecting_rarely():
+                async with uses.written():
+                    yield {"gate": gate}
+                    await finish(budgets.close(), "what keys spent last")
         finally:
-            gc.unfreeze()
             await engine.close()
             counts = executor.counts
             logger.info("Operations: %d planned, %d interpreted", counts["planned"], counts["interpreted"])
@@ -143,6 +144,22 @@ def create_worker() -> Starlette:
     settings = Settings.from_environment(os.environ)
     configure(settings.log_level)
     return create_app(settings)
+
+
+@contextmanager
+def _collecting_rarely() -> Iterator[None]:
+    """Let the collector of garbage look less often, and not at what was made so far: that lasts as long as the process.
+
+    Connections last as well: to look through thousands of them takes longer than many an answer.
+    """
+    usual = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(*_COLLECTED_AFTER)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
+        gc.unfreeze()
 
 
 def _limits(settings: Settings) -> Limits:

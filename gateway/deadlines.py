@@ -158,7 +158,9 @@ class GuardedProtocol(HttpToolsProtocol):
         self._idling = None
         if not self._is_head_there or not self.cycle.response_complete:
             return
-        seconds = self._answered_at + self._deadlines.head_seconds - self.loop.time()
+        # What it sends while nobody reads it, is not known yet.
+        quiet_since = self.loop.time() if self.flow.read_paused else self._answered_at
+        seconds = quiet_since + self._deadlines.head_seconds - self.loop.time()
         if seconds > 0:
             self._idling = self.loop.call_later(seconds, self._end_idling)
         else:

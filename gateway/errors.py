@@ -7,9 +7,7 @@ import orjson
 
 from gateway.headers import encoded
 from gateway.responses import Head, Prepared
-from schema.errors import Code, GatewayError, RateLimited
-
-RETRY_AFTER_SECONDS = 1
+from schema.errors import Code, GatewayError, RateLimited, Unavailable
 
 STATUSES: dict[Code, HTTPStatus] = {
     Code.UNAUTHENTICATED: HTTPStatus.UNAUTHORIZED,
@@ -35,7 +33,7 @@ _TYPES = {
 
 _HEADERS: dict[int, dict[str, str]] = {
     HTTPStatus.UNAUTHORIZED: {"WWW-Authenticate": 'ApiKey realm="leaks"'},
-    HTTPStatus.SERVICE_UNAVAILABLE: {"Retry-After": str(RETRY_AFTER_SECONDS)},
+    HTTPStatus.SERVICE_UNAVAILABLE: {"Retry-After": "1"},
 }
 
 MASKED = "An internal error occurred."
@@ -48,7 +46,9 @@ def status_headers(status: int) -> Mapping[str, str]:
 
 def error_headers(error: GatewayError) -> Mapping[str, str]:
     """The headers that go with one error and not with its status."""
-    return {"Retry-After": str(error.retry_after_seconds)} if isinstance(error, RateLimited) else {}
+    if isinstance(error, (RateLimited, Unavailable)):
+        return {"Retry-After": str(error.retry_after_seconds)}
+    return {}
 
 
 def error_response(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Prepared:

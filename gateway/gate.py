@@ -1,8 +1,8 @@
 """Where there is no room for a request, it waits, and is refused, before a task is made for it: for next to nothing.
 
 Whose it is, is told by its key, where that has let somebody in before; nothing else of it is looked at. Room that comes
-free goes round among the keys that wait. Where a request is beyond its own key's limit, its connection is read again
-when `Retry-After` is over and not before: no key that asks again and again takes the time of others.
+free goes round among the keys that wait. Where a key has plenty of room already, the connection of a request that is
+refused is not read before `Retry-After` is over: asking again and again takes nobody's time.
 """
 
 import asyncio
@@ -13,9 +13,9 @@ from typing import Protocol, TypeAlias, TypedDict
 
 from starlette.types import Scope
 
+from gateway.absences import Absences, Connection, KeyId
 from gateway.access import REQUEST_ID, log_access, request_id_of
 from gateway.admission import Admission
-from gateway.errors import RETRY_AFTER_SECONDS
 from gateway.headers import Fields, fields_of
 from gateway.responses import Prepared
 from gateway.routing import door_of
@@ -23,8 +23,8 @@ from gateway.routing import door_of
 _TICK_SECONDS = 0.004
 _FORWARDED = b"x-forwarded-for"
 
-KeyId: TypeAlias = str | None
-"""A key that has let somebody in before; None for all others together."""
+Refusal: TypeAlias = Callable[[int], Prepared]
+"""From the seconds after which to come again to one of a few responses that are made already."""
 
 
 class State(TypedDict):
@@ -36,12 +36,12 @@ class State(TypedDict):
 class Door(Protocol):
     """What answers where there is room."""
 
-    def busy(self, fields: Fields) -> Prepared:
-        """The response to a request that there is no room for: one of a few that are made already."""
+    def busy(self, fields: Fields) -> Refusal:
+        """What a request is told that there is no room for."""
 
 
-class Arrival(Protocol):
-    """A request whose head is there."""
+class Arrival(Connection, Protocol):
+    """A request whose head is there, and its connection."""
 
     @property
     def scope(self) -> Scope:
@@ -50,8 +50,8 @@ class Arrival(Protocol):
     def enter(self) -> None:
         """Let the application answer."""
 
-    def refuse(self, head: bytes, body: bytes, deaf_seconds: float) -> None:
-        """Answer in the application's place, and read nothing more of its connection for a while."""
+    def refuse(self, head: bytes, body: bytes) -> None:
+        """Answer in the application's place."""
 
 
 class Held:
@@ -60,20 +60,20 @@ class Held:
     Attributes:
         arrival: The request.
         key_id: Whose it is.
-        response: What it is told if there is none.
+        refusal: What it is told if there is none.
         is_forwarded: Whether it came through a proxy, whose connection is not its own.
         came_at: When it came, in the time of the loop.
         due_at: When its time is over.
         is_over: Whether it waits no more.
     """
 
-    __slots__ = ("arrival", "came_at", "due_at", "is_forwarded", "is_over", "key_id", "response")
+    __slots__ = ("arrival", "came_at", "due_at", "is_forwarded", "is_over", "key_id", "refusal")
 
     def __init__(
         self,
         arrival: Arrival,
         key_id: KeyId,
-        response: Prepared,
+        refusal: Refusal,
         came_at: float,
         due_at: float,
         *,
@@ -81,7 +81,7 @@ class Held:
     ) -> None:
         self.arrival = arrival
         self.key_id = key_id
-        self.response = response
+        self.refusal = refusal
         self.is_forwarded = is_forwarded
         self.came_at = came_at
         self.due_at = due_at
@@ -123,6 +123,7 @@ class Gate:
         """Who waits, by key; the key that was let in last is the last."""
         self._queue: deque[Held] = deque()
         """The same, and whoever waits no more, by when their time is over."""
+        self._absences = Absences()
         self._is_looking = False
         admission.on_room = self._let_in
 
@@ -135,10 +136,14 @@ class Gate:
             arrival.enter()
             return
         key_id = self._known(fields)
-        if key_id not in self._held and self._has_room(key_id):
+        if self._is_welcome(key_id):
             self._enter(arrival, key_id)
         else:
             self._hold(arrival, key_id, door.busy(fields), is_forwarded=_FORWARDED in fields)
+
+    def _is_welcome(self, key_id: KeyId) -> bool:
+        """Whether there is room for a key, and none of it waits for that."""
+        return key_id not in self._held and self._has_room(key_id)
 
     def _has_room(self, key_id: KeyId) -> bool:
         coming = self._coming
@@ -157,10 +162,10 @@ class Gate:
 
     # --------------------------------------------------------------- waiting
 
-    def _hold(self, arrival: Arrival, key_id: KeyId, response: Prepared, *, is_forwarded: bool) -> None:
+    def _hold(self, arrival: Arrival, key_id: KeyId, refusal: Refusal, *, is_forwarded: bool) -> None:
         loop = asyncio.get_running_loop()
         now = loop.time()
-        held = Held(arrival, key_id, response, now, now + self._wait_seconds, is_forwarded=is_forwarded)
+        held = Held(arrival, key_id, refusal, now, now + self._wait_seconds, is_forwarded=is_forwarded)
         self._held.setdefault(key_id, OrderedDict())[held] = None
         self._queue.append(held)
         if not self._is_looking:
@@ -168,12 +173,13 @@ class Gate:
             loop.call_later(min(self._wait_seconds, _TICK_SECONDS), self._look)
 
     def _let_in(self) -> None:
-        """Let in whom there is room for."""
+        """Let in whom there is room for, and hear somebody again where there is more."""
         while self._held and (held := self._next()) is not None:
             self._end(held)
             if held.key_id in self._held:
                 self._held[held.key_id] = self._held.pop(held.key_id)
             self._enter(held.arrival, held.key_id)
+        self._absences.call_back(self._is_welcome)
 
     def _next(self) -> Held | None:
         """The first of the first key that there is room for."""
@@ -196,22 +202,19 @@ class Gate:
             held = queue.popleft()
             if not held.is_over:
                 self._end(held)
-                _refuse(held, now, self._deaf_seconds(held))
+                self._refuse(held, now)
         self._is_looking = bool(queue)
         if self._is_looking:
             loop.call_later(_TICK_SECONDS, self._look)
 
-    def _deaf_seconds(self, held: Held) -> float:
-        """How long a connection is not heard: it is in vain to ask for more than a key may, and again at once."""
-        is_own_doing = self._admission.is_full_of(held.key_id) and not held.is_forwarded
-        return RETRY_AFTER_SECONDS if is_own_doing else 0
-
-
-def _refuse(held: Held, now: float, deaf_seconds: float) -> None:
-    scope = held.arrival.scope
-    request_id = request_id_of(scope)
-    token = REQUEST_ID.set(request_id)
-    response = held.response
-    held.arrival.refuse(b"%bx-request-id: %b\r\n" % (response.head, request_id.encode()), response.body, deaf_seconds)
-    log_access(scope, HTTPStatus.SERVICE_UNAVAILABLE, now - held.came_at)
-    REQUEST_ID.reset(token)
+    def _refuse(self, held: Held, now: float) -> None:
+        scope, seconds = held.arrival.scope, self._absences.seconds(held.key_id)
+        request_id = request_id_of(scope)
+        token = REQUEST_ID.set(request_id)
+        response = held.refusal(seconds)
+        held.arrival.refuse(b"%bx-request-id: %b\r\n" % (response.head, request_id.encode()), response.body)
+        log_access(scope, HTTPStatus.SERVICE_UNAVAILABLE, now - held.came_at)
+        REQUEST_ID.reset(token)
+        # Whose key has plenty, asks for more in vain. Behind a proxy's connection there are others.
+        if not held.is_forwarded and self._admission.has_plenty(held.key_id):
+            self._absences.begin(held.arrival, held.key_id, seconds)

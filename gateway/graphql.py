@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import lru_cache, partial
 from time import perf_counter_ns
 from typing import Any
 
@@ -19,6 +20,7 @@ from gateway.bodies import BodyError, InvalidJSON, parse_json, read_json
 from gateway.documents import NamedDocuments
 from gateway.doors import Entrance
 from gateway.errors import MASKED, STATUSES, error_headers, status_headers
+from gateway.gate import Refusal
 from gateway.headers import Fields, Headers, encoded, fields_of
 from gateway.negotiation import preferred
 from gateway.responses import Head, Prepared
@@ -55,16 +57,16 @@ class GraphQLEndpoint:
         self._entrance = entrance
         self._documents = documents
         self._max_request_bytes = max_request_bytes
-        self._busy = {media_type: _failure(Unavailable(BUSY), media_type) for media_type in _HEADERS}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request: as ASGI, so that nothing stands between the router and this door."""
         response = await self.respond(scope, receive)
         await response(scope, receive, send)
 
-    def busy(self, fields: Fields) -> Prepared:
-        """The response to a request that there is no room for."""
-        return self._busy[preferred(fields.get(b"accept"), (RESPONSE_TYPE, JSON_TYPE), default=JSON_TYPE) or JSON_TYPE]
+    def busy(self, fields: Fields) -> Refusal:
+        """What a request is told that there is no room for."""
+        media_type = preferred(fields.get(b"accept"), (RESPONSE_TYPE, JSON_TYPE), default=JSON_TYPE)
+        return partial(_busy, media_type or JSON_TYPE)
 
     async def respond(self, scope: Scope, receive: Receive) -> Prepared:
         """The response to a request, whatever is wrong with it, in GraphQL's shape and the media type it prefers."""
@@ -225,6 +227,11 @@ def _failure(error: Exception, media_type: str) -> Prepared:
             return _refusal(STATUSES[error.code], error.code, error.message, media_type, error_headers(error))
     logger.error("An operation failed", exc_info=error)
     return _refusal(500, Code.INTERNAL, MASKED, media_type)
+
+
+@lru_cache
+def _busy(media_type: str, seconds: int) -> Prepared:
+    return _failure(Unavailable(BUSY, seconds), media_type)
 
 
 def _refusal(

@@ -41,14 +41,13 @@ class GatedProtocol(GuardedProtocol):
         if not cycle.disconnected:
             GuardedProtocol._start_asgi_task(self, cycle, app)  # noqa: SLF001 - see above
 
-    def refuse(self, cycle: RequestResponseCycle, head: bytes, body: bytes, deaf_seconds: float) -> None:
-        """Answer a request in the application's place, and read nothing more for a while."""
-        send_whole(cycle, head, body)
-        if deaf_seconds and not self.transport.is_closing():
+    def pause(self) -> None:
+        """Read nothing of the connection."""
+        if not self.transport.is_closing():
             self.flow.pause_reading()
-            self.loop.call_later(deaf_seconds, self._hear_again)
 
-    def _hear_again(self) -> None:
+    def resume(self) -> None:
+        """Read it again."""
         if not self.transport.is_closing():
             self.flow.resume_reading()
 
@@ -68,6 +67,14 @@ class _Request:
         """Let the application answer."""
         self._protocol.enter(self._cycle, self._app)
 
-    def refuse(self, head: bytes, body: bytes, deaf_seconds: float) -> None:
-        """Answer in the application's place, and hear nothing more of it for a while."""
-        self._protocol.refuse(self._cycle, head, body, deaf_seconds)
+    def refuse(self, head: bytes, body: bytes) -> None:
+        """Answer in the application's place."""
+        send_whole(self._cycle, head, body)
+
+    def pause(self) -> None:
+        """Read nothing of the connection."""
+        self._protocol.pause()
+
+    def resume(self) -> None:
+        """Read it again."""
+        self._protocol.resume()

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -12,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 from gateway.admission import BUSY
 from gateway.doors import Entrance
 from gateway.errors import MASKED, error_response, gateway_error_response
+from gateway.gate import Refusal
 from gateway.headers import Fields, fields_of
 from gateway.negotiation import preferred
 from gateway.responses import Head, Prepared
@@ -48,16 +50,15 @@ class LeakEndpoint:
     def __init__(self, entrance: Entrance) -> None:
         self._entrance = entrance
         self._operation = entrance.executor.stored(OPERATION)
-        self._busy = gateway_error_response(Unavailable(BUSY))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request: as ASGI, so that nothing stands between the router and this door."""
         response = await self.respond(scope, receive)
         await response(scope, receive, send)
 
-    def busy(self, _fields: Fields) -> Prepared:
-        """The response to a request that there is no room for."""
-        return self._busy
+    def busy(self, _fields: Fields) -> Refusal:
+        """What a request is told that there is no room for."""
+        return _busy
 
     async def respond(self, scope: Scope, receive: Receive) -> Prepared:
         """The leak, 304 where the client has it already, or an error in the contract's shape."""
@@ -86,6 +87,11 @@ class LeakEndpoint:
 def rest_routes(endpoint: LeakEndpoint) -> list[Route]:
     """The one route of the contract."""
     return [Route("/leaks/{leak_id}", endpoint, methods=["GET"])]
+
+
+@lru_cache
+def _busy(seconds: int) -> Prepared:
+    return gateway_error_response(Unavailable(BUSY, seconds))
 
 
 def _domain_ids(query: bytes) -> list[str] | None:

@@ -104,9 +104,16 @@ class Abandoned(TimedOut):
 
 
 class Unavailable(GatewayError):
-    """The store does not answer just now; the same request may succeed a moment later."""
+    """The store does not answer just now; the same request may succeed a moment later.
+
+    Attributes:
+        retry_after_seconds: When it may.
+    """
 
     code = Code.UNAVAILABLE
 
-    def __init__(self, message: str = "The store is not available. Try again shortly.") -> None:
+    def __init__(
+        self, message: str = "The store is not available. Try again shortly.", retry_after_seconds: int = 1
+    ) -> None:
         super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds

@@ -17,7 +17,7 @@ from starlette.types import Scope
 
 from gateway.admission import Admission
 from gateway.app import create_app
-from gateway.gate import Gate
+from gateway.gate import Gate, Refusal
 from gateway.headers import SECURITY_HEADERS, Fields
 from gateway.responses import Head, Prepared
 from gateway.storage.database import make_engine
@@ -45,11 +45,8 @@ GRAPHQL = {"errors": [{"message": BUSY, "extensions": {"code": "UNAVAILABLE"}}]}
 class Door:
     """What is told where there is no room."""
 
-    def __init__(self) -> None:
-        self._response = Prepared(b"busy", Head(503, []))
-
-    def busy(self, _fields: Fields) -> Prepared:
-        return self._response
+    def busy(self, _fields: Fields) -> Refusal:
+        return lambda seconds: Prepared(b"in %d s" % seconds, Head(503, []))
 
 
 class Arrival:
@@ -57,18 +54,24 @@ class Arrival:
 
     def __init__(self, key: str, fates: list[tuple[str, str]], *more: tuple[bytes, bytes]) -> None:
         self.scope: Scope = {"method": "GET", "path": "/leaks/1", "headers": [(b"x-api-key", key.encode()), *more]}
-        self.deaf_seconds = 0.0
+        self.told = b""
+        self.is_paused = False
         self._key = key
         self._fates = fates
 
     def enter(self) -> None:
         self._fates.append((self._key, "in"))
 
-    def refuse(self, head: bytes, body: bytes, deaf_seconds: float) -> None:
+    def refuse(self, head: bytes, body: bytes) -> None:
         assert head.startswith(b"HTTP/1.1 503 ")
-        assert body == b"busy"
-        self.deaf_seconds = deaf_seconds
+        self.told = body
         self._fates.append((self._key, "refused"))
+
+    def pause(self) -> None:
+        self.is_paused = True
+
+    def resume(self) -> None:
+        self.is_paused = False
 
 
 class Crowd:
@@ -136,13 +139,50 @@ async def test_whoever_waits_in_vain_is_refused_in_the_order_in_which_all_came()
     assert await crowd.fate_of(5) == [(key, "refused") for key in "abacb"]
 
 
-async def test_only_what_is_beyond_its_own_keys_limit_is_not_heard_for_as_long_as_it_is_told_to_wait() -> None:
+async def test_whoever_asks_beyond_the_limit_of_his_key_is_not_heard_for_as_long_as_he_is_told_to_wait() -> None:
     crowd = Crowd(most=2, most_a_key=1, wait_seconds=0.01)
     assert all(crowd.admission.turn(key) is not None for key in ("greedy", "other"))
     greedy, modest = (crowd.meet(Arrival(key, crowd.fates)) for key in ("greedy", "modest"))
     forwarded = crowd.meet(Arrival("greedy", crowd.fates, (b"x-forwarded-for", b"192.0.2.1")))
     await crowd.fate_of(3)
-    assert [one.deaf_seconds for one in (greedy, modest, forwarded)] == [1, 0, 0]
+    assert [one.is_paused for one in (greedy, modest, forwarded)] == [True, False, False]
+    began = monotonic()
+    await _until(lambda: not greedy.is_paused)
+    assert monotonic() - began > 0.5
+    assert {one.told for one in (greedy, modest, forwarded)} == {b"in 1 s"}
+
+
+async def test_where_all_is_full_a_key_that_has_much_of_its_share_is_not_heard_for_a_while() -> None:
+    crowd = Crowd(most=16, most_a_key=16, wait_seconds=0.01)
+    assert all(crowd.admission.turn(key) is not None for key in "gggggggm")
+    waiting = [asyncio.ensure_future(crowd.admission.wait(key)) for key in "ggggggmm"]
+    await asyncio.sleep(0)
+    greedy, modest = (crowd.meet(Arrival(key, crowd.fates)) for key in "gm")
+    await crowd.fate_of(2)
+    assert [one.is_paused for one in (greedy, modest)] == [True, False]
+    for one in waiting:
+        one.cancel()
+
+
+async def test_whoever_is_not_heard_is_heard_again_where_room_comes_free_and_nobody_waits() -> None:
+    crowd = Crowd(most=2, most_a_key=1, wait_seconds=0.01)
+    turns = crowd.admission.turn("greedy")
+    assert turns is not None
+    first, second = (crowd.meet(Arrival("greedy", crowd.fates)) for _ in range(2))
+    await crowd.fate_of(2)
+    turns.leave()
+    assert [one.is_paused for one in (first, second)] == [False, True]
+
+
+async def test_the_more_of_a_key_are_away_the_later_one_more_of_it_is_to_come_again() -> None:
+    crowd = Crowd(most=9, most_a_key=1, wait_seconds=0)
+    assert all(crowd.admission.turn(key) is not None for key in ("greedy", "other"))
+    for _ in range(250):
+        crowd.meet(Arrival("greedy", crowd.fates))
+    await crowd.fate_of(250)
+    late, other = (crowd.meet(Arrival(key, crowd.fates)) for key in ("greedy", "other"))
+    await crowd.fate_of(252)
+    assert [late.told, other.told] == [b"in 3 s", b"in 1 s"]
 
 
 # ------------------------------------------------------------------ at a server

@@ -1,0 +1,61 @@
+"""Who was refused and is not heard until it is time to come again: the more there are of a key, the later that is.
+
+Refusing costs a good part of what answering does. So it is not left to clients whether they heed `Retry-After`: what
+they send before waits in their connection. Where there is room earlier, they are heard earlier.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Protocol, TypeAlias
+
+RETURNS_A_SECOND = 100
+"""How many of a key come again in a second: to refuse so many takes a hundredth of a processor."""
+
+_MOST_SECONDS = 30
+
+KeyId: TypeAlias = str | None
+"""A key that has let somebody in before; None for all others together."""
+
+
+class Connection(Protocol):
+    """A connection that may be left unread for a while."""
+
+    def pause(self) -> None:
+        """Read nothing of it."""
+
+    def resume(self) -> None:
+        """Read it again."""
+
+
+class Absences:
+    """The connections that are not heard, by key; the key that was called back last is the last."""
+
+    def __init__(self) -> None:
+        self._absent: OrderedDict[KeyId, OrderedDict[Connection, asyncio.TimerHandle]] = OrderedDict()
+
+    def seconds(self, key_id: KeyId) -> int:
+        """When one more of a key may come again."""
+        return min(_MOST_SECONDS, 1 + len(self._absent.get(key_id, ())) // RETURNS_A_SECOND)
+
+    def begin(self, connection: Connection, key_id: KeyId, seconds: float) -> None:
+        """Hear a connection of a key no more for so long."""
+        connection.pause()
+        timer = asyncio.get_running_loop().call_later(seconds, self._end, key_id, connection)
+        self._absent.setdefault(key_id, OrderedDict())[connection] = timer
+
+    def call_back(self, is_welcome: Callable[[KeyId], bool]) -> None:
+        """Hear one of the next key again, if that is welcome: the one that has been away for longest."""
+        if not self._absent:
+            return
+        key_id = next(iter(self._absent))
+        self._absent.move_to_end(key_id)
+        if is_welcome(key_id):
+            self._end(key_id, next(iter(self._absent[key_id])))
+
+    def _end(self, key_id: KeyId, connection: Connection) -> None:
+        absent = self._absent[key_id]
+        absent.pop(connection).cancel()
+        if not absent:
+            del self._absent[key_id]
+        connection.resume()
