@@ -54,9 +54,18 @@ class _Connection:
         if command.bounds != self._bounds:
             await self._enter(command.bounds)
         if command.many:
-            await self._raw.executemany(command.sql, command.values)
+            await self._send_many(command)
             return ()
         return cast("Rows", await self._raw.fetch(command.sql, *command.values))
+
+    async def _send_many(self, command: Command) -> None:
+        """Send rows to the end, also for whoever is cancelled: between two pieces asyncpg would then wait for ever."""
+        sending = asyncio.ensure_future(self._raw.executemany(command.sql, command.values))
+        try:
+            await asyncio.shield(sending)
+        except asyncio.CancelledError:
+            await asyncio.gather(sending, return_exceptions=True)
+            raise
 
     async def _enter(self, bounds: Bounds) -> None:
         begin = "" if self._raw.is_in_transaction() else "BEGIN READ ONLY; "

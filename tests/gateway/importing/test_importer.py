@@ -32,6 +32,7 @@ from tests.gateway.importing.conftest import (
 
 pytestmark = pytest.mark.usefixtures("corp")
 
+LATE = 30
 MACHINE = "[US]192.0.2.33.rar"
 LINK_TABLES = ("leak_resources", "leak_users", "leak_endpoints")
 
@@ -511,15 +512,19 @@ async def test_a_cancelled_import_leaves_whole_batches_and_goes_on_where_it_was(
     assert await take(engine, *lines, batch_size=10) == Summary(new=30, unchanged=20)
 
 
-async def test_ctrl_c_while_a_batch_is_written_takes_it_back(engine: Engine, corp: Organization) -> None:
+@pytest.mark.parametrize("milliseconds", range(10, 90, 8))
+async def test_ctrl_c_while_a_batch_is_written_takes_it_back(
+    engine: Engine, corp: Organization, milliseconds: int
+) -> None:
     lines = numbered_lines(3000)
     importing = asyncio.create_task(import_leaks(engine, corp, lines, secret=SECRET, batch_size=1500))
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(milliseconds / 1000)
     while not importing.done() and not importing.cancelling():
         importing.cancel()
         await asyncio.sleep(0)
     with pytest.raises(asyncio.CancelledError):
-        await importing
+        async with asyncio.timeout(LATE):
+            await importing
     assert len(await rows(engine, "leaks")) in {0, 1500}
     assert (await take(engine, *lines)).new in {3000, 1500}
 
