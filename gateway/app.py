@@ -50,7 +50,7 @@ Doors: TypeAlias = dict[tuple[str, str], GraphQLEndpoint | LeakEndpoint]
 _SECONDS_TO_CANCEL = 1.0
 """How long the gateway has to end a statement itself, before the database does."""
 
-_COLLECTED_AFTER = (20_000, 20, 50)
+_COLLECTED_AFTER = (20_000, 10, 10)
 """After how many new objects the collector looks at these; and after how many such looks at the older, and at all."""
 
 logger = logging.getLogger(__name__)

@@ -47,8 +47,9 @@ class GatedProtocol(GuardedProtocol):
             self.flow.pause_reading()
 
     def resume(self) -> None:
-        """Read it again."""
+        """Read it again; it is not idle for what nobody has read."""
         if not self.transport.is_closing():
+            self._answered_at = self.loop.time()
             self.flow.resume_reading()
 
 

@@ -15,6 +15,7 @@ import orjson
 import pytest
 from starlette.types import Scope
 
+from gateway.absences import Absences
 from gateway.admission import Admission
 from gateway.app import create_app
 from gateway.gate import Gate, Refusal
@@ -390,6 +391,18 @@ async def test_whoever_goes_away_while_nobody_hears_is_no_failure_of_ours(
             async with asyncio.timeout(LATE):
                 assert await reader.read() == b""
     assert not [record for record in caplog.records if record.exc_info or record.levelno >= logging.ERROR]
+
+
+async def test_what_is_sent_while_nobody_hears_is_answered_though_the_connection_seems_to_idle(
+    sqlite_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Absences, "seconds", lambda *_: 3)
+    async with (
+        busy(sqlite_world, "read", max_concurrency=10, header_timeout_seconds=1) as server,
+        connected(server.address) as connection,
+    ):
+        answers = [await ask(connection, server.get()) for _ in range(2)]
+        assert [(status, headers["retry-after"]) for status, headers, _ in answers] == [(503, "3")] * 2
 
 
 async def test_whoever_waits_is_answered_once_there_is_room(sqlite_world: World) -> None:
