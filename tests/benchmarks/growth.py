@@ -288,7 +288,7 @@ def _deep(connection: sqlite3.Connection) -> Key:
     row = connection.execute(
         "SELECT added_at, id FROM leaks WHERE organization_number = 1 ORDER BY added_at DESC, id DESC LIMIT 1 OFFSET 99990"
     ).fetchone()
-    return row[0], row[1]
+    return row[0] or None, row[1]
 
 
 if __name__ == "__main__":
