@@ -1,24 +1,25 @@
 """SQLite: held connections that read, and one that writes, each with a thread of its own."""
 
 import asyncio
+import logging
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
+import aiosqlite
 from databases import Database
+from databases.backends.sqlite import SQLiteBackend, SQLitePool
 
 from gateway.storage.engine import Damaged, DatabaseError, Program, Transaction
 from gateway.storage.hops import Readers, ReadingConnection, execute, finish
+from gateway.storage.patience import ANSWER_SECONDS
 from gateway.storage.quick import QuickReaders
 from gateway.storage.statements import SQLITE
 from gateway.storage.write_lock import WriteLock
 from schema.errors import Unavailable
-
-if TYPE_CHECKING:
-    import aiosqlite
 
 T = TypeVar("T")
 
@@ -26,9 +27,13 @@ APPLICATION_ID = 0x4C45414B
 """Stands in the header of a file of ours, `LEAK` in ASCII (https://www.sqlite.org/fileformat.html, 1.3.18)."""
 
 BUSY_TIMEOUT_SECONDS = 5.0
+LAST_WRITE_SECONDS = 10.0
+"""How long a process that ends waits for what it writes: others may write until then, and the disk be slow."""
 _ANALYZED_ROWS = 1000
 _PRIMARY_CODE = 0xFF
 """The part of an error's code that all its kinds share (https://www.sqlite.org/rescode.html)."""
+
+logger = logging.getLogger(__name__)
 
 
 class _WritingConnection(sqlite3.Connection):
@@ -40,11 +45,30 @@ class _WritingConnection(sqlite3.Connection):
         self.execute("PRAGMA cache_size = -65536")
 
 
+class _Pool(SQLitePool):
+    async def acquire(self) -> aiosqlite.Connection:
+        """Open a connection whose thread ends with the process, even where the disk lets it hang."""
+        connection = aiosqlite.connect(self._database, isolation_level=None, **self._options)
+        # So SQLAlchemy does as well; aiosqlite publishes no way.
+        connection._thread.daemon = True  # noqa: SLF001
+        return await connection
+
+
+class _Backend(SQLiteBackend):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._pool = _Pool(self._database_url, **self._options)
+
+
+class _Database(Database):
+    SUPPORTED_BACKENDS = {"sqlite": f"{__name__}:{_Backend.__name__}"}  # noqa: RUF012 - so `databases` has it
+
+
 class _Held:
     """A connection that one task opened and keeps open until it is told to close."""
 
     def __init__(self, path: Path, factory: type[sqlite3.Connection], mode: str) -> None:
-        self._database = Database(
+        self._database = _Database(
             f"sqlite:///file:{path}?mode={mode}", uri=True, factory=factory, timeout=BUSY_TIMEOUT_SECONDS
         )
         self._closing = asyncio.Event()
@@ -68,6 +92,13 @@ class _Held:
         self._closing.set()
         if self._task is not None:
             await asyncio.gather(self._task, return_exceptions=True)
+
+    async def drop(self) -> None:
+        """Wait for its thread no longer; it still closes the connection when it can."""
+        while self._task is not None and not self._task.done():
+            # Wherever aiosqlite is cancelled while it closes, it waits once more.
+            self._task.cancel()
+            await asyncio.sleep(0)
 
     async def call(self, function: Any, *args: Any) -> Any:
         """Call a function with the `sqlite3` connection, in the connection's thread.
@@ -125,19 +156,31 @@ class SQLiteEngine:
             raise DatabaseError(f"{self._path} is a database of something else; it is left as it is.")
 
     async def close(self) -> None:
-        """Give every connection back, and what was written its statistics."""
+        """Give every connection back, and what was written its statistics; where the disk hangs, they are dropped."""
         self._readers.close()
-        for held in self._held_readers:
-            await held.close()
-        if self._held_writer is not None:
-            # Whoever closes last checkpoints; where another writes just now, that is not us.
-            with suppress(Unavailable):
-                async with self._lock.held():
-                    if not self.is_damaged:
-                        await self._held_writer.call(_analyze)
-                    await self._held_writer.close()
-            await self._held_writer.close()
+        if not await _is_over(self._close_readers(), ANSWER_SECONDS):
+            logger.warning("The disk does not answer; connections that read are dropped")
+            for held in self._held_readers:
+                await held.drop()
+        writer = self._held_writer
+        if writer is not None:
+            if not await _is_over(self._close_writer(writer), LAST_WRITE_SECONDS):
+                logger.warning("The disk does not answer; the connection that writes is dropped")
+                self._lock.keep()
+                await writer.drop()
             self._held_writer = None
+
+    async def _close_readers(self) -> None:
+        await asyncio.gather(*(held.close() for held in self._held_readers))
+
+    async def _close_writer(self, writer: _Held) -> None:
+        # Whoever closes last checkpoints; where another writes just now, that is not us.
+        with suppress(Unavailable):
+            async with self._lock.held():
+                if not self.is_damaged:
+                    await writer.call(_analyze)
+                await writer.close()
+        await writer.close()
 
     async def run(self, program: Program[T]) -> T:
         """Run a program that reads."""
@@ -184,6 +227,15 @@ class SQLiteEngine:
                 raise Unavailable(f"The database cannot be written to: {error}.") from error
             self._held_writer = held
         return self._held_writer
+
+
+async def _is_over(closing: Coroutine[Any, Any, None], seconds: float) -> bool:
+    """Whether something closes in time; where it does not, it goes on while there is an event loop."""
+    task = asyncio.create_task(closing)
+    await asyncio.wait([task], timeout=seconds)
+    if task.done():
+        task.result()
+    return task.done()
 
 
 def _run_writing(connection: sqlite3.Connection, program: Program[T]) -> T:

