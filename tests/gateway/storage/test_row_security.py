@@ -1,6 +1,7 @@
 """What PostgreSQL holds the gateway to, should the gateway itself forget."""
 
 import asyncio
+import logging
 import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -319,6 +320,30 @@ async def test_a_table_without_forced_row_level_security_is_not_served(
 ) -> None:
     postgres.psql(f"\\c {database_of(postgresql_url)}\nALTER TABLE leak_users {missing} ROW LEVEL SECURITY;")
     await assert_refused(login_as(postgresql_url, SERVING_LOGIN), SERVING_ROLE, "not forced on: leak_users. Run: ")
+
+
+async def test_a_login_that_could_do_more_than_serving_takes_serves_and_is_warned_of(
+    postgres: PostgresServer, postgresql_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    postgres.psql(
+        f"""CREATE ROLE keeping; CREATE ROLE risky LOGIN BYPASSRLS; CREATE ROLE keeper LOGIN; CREATE ROLE deputy LOGIN IN ROLE keeping;
+            GRANT {SERVING_ROLE} TO risky, keeper, deputy;
+            \\c {database_of(postgresql_url)}
+            ALTER TABLE users OWNER TO keeper; ALTER TABLE keys OWNER TO keeping;"""
+    )
+    assert await warnings_of(SERVING_LOGIN, postgresql_url, caplog) == []
+    for login in ("postgres", "risky", "keeper", "deputy"):
+        assert await warnings_of(login, postgresql_url, caplog) == [
+            f'The login "{login}" owns more than serving takes; give serving a login of its own.'
+        ]
+
+
+async def warnings_of(login: str, url: str, caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What the log warns of where a login opens a database to serve."""
+    caplog.clear()
+    async with open_engine(login_as(url, login), SERVING_ROLE) as engine:
+        assert await is_at_head(engine)
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 async def test_a_login_that_may_not_take_the_role_on_is_told_what_to_run(
