@@ -28,7 +28,7 @@ from gateway.explorer import explorer
 from gateway.gate import Gate, State
 from gateway.graphql import GraphQLEndpoint, graphql_routes
 from gateway.health import health_routes
-from gateway.logs import configure
+from gateway.logs import configure, flush
 from gateway.masking import MaskingMiddleware
 from gateway.rest import LeakEndpoint, rest_routes
 from gateway.routing import ShortWay
@@ -110,6 +110,7 @@ def create_app(
             await engine.close()
             counts = executor.counts
             logger.info("Operations: %d planned, %d interpreted", counts["planned"], counts["interpreted"])
+            flush()
 
     async def is_ready() -> bool:
         if engine.is_damaged:

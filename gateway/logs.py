@@ -98,3 +98,9 @@ def configure(level: str) -> None:
     logging.basicConfig(level=least, handlers=[handler], force=True)
     for name in _QUIET:
         logging.getLogger(name).setLevel(max(least, logging.WARNING))
+
+
+def flush() -> None:
+    """Write what is gathered: a process that ends may not live to the next moment."""
+    for handler in logging.getLogger().handlers:
+        handler.flush()

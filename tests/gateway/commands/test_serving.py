@@ -175,6 +175,7 @@ def test_workers_serve_together(ready: Run, environment: dict[str, str]) -> None
         log, _ = process.communicate()
         assert process.returncode == 0
     assert re.search(r"GET /leaks/x 404 \S+ ms 127\.0\.0\.1\n", log), "nobody but the proxy is believed"
+    assert "Operations: " in log, "the log of a worker is written to its end"
     assert ready("keys", "list").stdout.split("\t")[6] != "-", "workers write when a key was used"
 
 
