@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, FromClause, Select, bindparam, func, selec
 from sqlalchemy.engine.interfaces import Dialect
 
 from gateway.storage.scope import Condition, of_organization
-from gateway.storage.statements import SQLITE, equals, is_in, unindexed
+from gateway.storage.statements import SQLITE, is_in, only_if, unindexed
 from gateway.storage.tables import LISTED_BY, leaks, links, nodes
 from schema.pages import Order, PageRequest
 from schema.records import Kind
@@ -16,10 +16,11 @@ from schema.store import Filter
 # ----------------------------------------------------------------- filters
 
 NODE_FILTERS: Final = {
-    "resource": (Kind.RESOURCE, "resource"),
-    "identity": (Kind.USER, "identity"),
     "filename": (Kind.ENDPOINT, "filename"),
+    "identity": (Kind.USER, "identity"),
+    "resource": (Kind.RESOURCE, "resource"),
 }
+"""The parts that name what leaks are connected to; those first that tend to leave less."""
 
 
 def _is_before(column: ColumnElement[Any], name: str) -> Condition:
@@ -96,7 +97,7 @@ def _holds(
     part: str, rows: FromClause, leak: FromClause, dialect: Dialect, name: str, *, is_looked_at: bool
 ) -> Condition:
     if part in NODE_FILTERS or (part in _IDS and "id" not in rows.c):
-        return _is_among(rows, leaks_of(part, name, dialect), is_probed=is_looked_at)
+        return _is_among(rows, leaks_of(part, name), is_probed=is_looked_at)
     column_name, holds = _COLUMN_FILTERS[part]
     column = (rows if is_listed(part) else leak).c[column_name]
     return holds(unindexed(column, dialect) if is_looked_at else column, name, dialect)
@@ -107,10 +108,10 @@ def _is_among(rows: FromClause, ids: Select[Any], *, is_probed: bool) -> Conditi
     return ids.where(ids.selected_columns[0] == leak_id).exists() if is_probed else leak_id.in_(ids)
 
 
-def leaks_of(part: str, name: str, dialect: Dialect, where: Condition | None = None) -> Select[Any]:
+def leaks_of(part: str, name: str, turn: Condition | None = None) -> Select[Any]:
     """The ids of the leaks that have what a part of a filter names, which a link to a leak does not repeat.
 
-    Where a condition is given that does not hold, there are none.
+    What they are connected to is looked for if it is its turn.
     """
     if part == "login":
         leak = leaks.alias(f"{name}_leak")
@@ -121,7 +122,7 @@ def leaks_of(part: str, name: str, dialect: Dialect, where: Condition | None = N
         select(link.c.leak_id)
         .join(node, (node.c.organization_number == link.c.organization_number) & (node.c.id == link.c.node_id))
         .where(
-            equals(node.c.organization_number, bindparam("organization"), dialect, where),
+            node.c.organization_number == only_if(turn, bindparam("organization")),
             node.c[column] == bindparam(name),
             of_organization(link),
         )

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, FromClause, Integer, Select, Subquery, bin
 from sqlalchemy.engine.interfaces import Dialect
 
 from gateway.storage.conditions import NODE_FILTERS, is_listed, matches, parts
-from gateway.storage.finding import beside, ids_of_page
+from gateway.storage.finding import ids_of_page
 from gateway.storage.scope import as_shown, in_scope, of_leak, of_organization
 from gateway.storage.shapes import PageShape, Source, bounded
 from gateway.storage.statements import SQLITE, each, unindexed
@@ -41,7 +41,7 @@ def count_of(
     counted = counted.where(*matches(leak, wanted, dialect, at, listed=source.rows))
     if is_narrow and read.via is None and not wanted:
         return counted.where(in_scope(source.rows, dialect, by_organization=False, by_domain=True))
-    return counted.where(source.is_of(parent, dialect), source.is_in_scope(dialect))
+    return counted.where(source.is_of(parent), source.is_in_scope(dialect))
 
 
 def _leaks_by(shape: PageShape, by: str, dialect: Dialect, at: str) -> Select[Any]:
@@ -70,7 +70,7 @@ def _candidates_by(shape: PageShape, by: str, dialect: Dialect, at: str) -> Sele
         source = Source.of(Kind.LEAK, via, f"{at}of_")
         is_candidate = of_organization(source.rows) & source.leak_id.in_(ids.correlate(drivers))
         if not source.are_leaks:
-            is_candidate &= source.is_of(key, dialect)
+            is_candidate &= source.is_of(key)
         # An outer join, for SQLite goes through its left side first; whatever has no page has a null that is no id.
         return select(source.leak_id).select_from(drivers.outerjoin(source.rows, is_candidate)).where(is_wanted)
     page = ids.lateral(f"{at}ids")
@@ -78,23 +78,14 @@ def _candidates_by(shape: PageShape, by: str, dialect: Dialect, at: str) -> Sele
 
 
 def _leaks_of_page(shape: PageShape, parent: ColumnElement[Any] | None, dialect: Dialect, at: str) -> Select[Any]:
-    if shape.ways and dialect is SQLITE:
-        return _leaks_by_ways(shape, parent, dialect, at)
     source = Source.of(shape.kind, shape.via, at)
     leak = source.rows if source.are_leaks else leaks.alias(f"{at}leak")
     value = source.rows.c[shape.order.column]
-    found: Select[Any] = select(*leak.c).where(source.is_of(parent, dialect), source.is_in_scope(dialect))
+    found: Select[Any] = select(*leak.c).where(source.is_of(parent), source.is_in_scope(dialect))
     if not source.are_leaks:
         found = found.join_from(source.rows, leak, source.is_leak(leak))
     wanted = matches(leak, shape.filter, dialect, at, listed=source.rows)
     return bounded(found.where(*wanted), shape, value, source.leak_id, at)
-
-
-def _leaks_by_ways(shape: PageShape, parent: ColumnElement[Any] | None, dialect: Dialect, at: str) -> Select[Any]:
-    """The ids of the page, and then its leaks."""
-    leak, ids = leaks.alias(f"{at}leak"), ids_of_page(shape, parent, dialect, at)
-    found = select(*leak.c).where(of_organization(leak), leak.c.id.in_(beside(ids, parent)))
-    return bounded(found, shape, leak.c[shape.order.column], leak.c.id, at)
 
 
 def nodes_of_leak(shape: PageShape, leak: FromClause, dialect: Dialect, at: str = "") -> Select[Any]:
@@ -105,7 +96,7 @@ def nodes_of_leak(shape: PageShape, leak: FromClause, dialect: Dialect, at: str 
 
 def _nodes_of_page(shape: PageShape, parent: ColumnElement[Any] | None, dialect: Dialect, at: str) -> Select[Any]:
     source = Source.of(shape.kind, shape.via, at)
-    return _linked_nodes(shape, source.rows, source.is_of(parent, dialect) & source.is_in_scope(dialect), dialect, at)
+    return _linked_nodes(shape, source.rows, source.is_of(parent) & source.is_in_scope(dialect), dialect, at)
 
 
 def _linked_nodes(

@@ -6,8 +6,7 @@ from sqlalchemy import ColumnElement, FromClause, bindparam, exists, func, liter
 from sqlalchemy.engine.interfaces import Dialect
 
 from gateway.storage.statements import SQLITE, for_each, is_in, unindexed
-from gateway.storage.tables import endpoint_dates, links
-from gateway.storage.ways import EVERY_VALUE
+from gateway.storage.tables import EVERY_VALUE, endpoint_dates, links
 from schema.records import Kind
 from schema.scope import Scope
 

@@ -6,11 +6,10 @@ from typing import Any, NamedTuple
 from sqlalchemy import BigInteger, ColumnElement, FromClause, Select, bindparam, true
 from sqlalchemy.engine.interfaces import Dialect
 
-from gateway.storage.conditions import ordering, parts, within
+from gateway.storage.conditions import NODE_FILTERS, ordering, parts, within
 from gateway.storage.scope import Condition, in_scope, of_organization
-from gateway.storage.statements import equals
+from gateway.storage.statements import only_if
 from gateway.storage.tables import leaks, links
-from gateway.storage.ways import NAMED, Way, ways_of
 from schema.pages import Order, PageRequest
 from schema.records import Kind
 from schema.scope import Scope
@@ -73,15 +72,6 @@ class PageShape:
         is_narrow = are_leaks and reach.is_narrow
         return cls(read.kind, read.via, read.order, bounds, wanted, is_narrow, reach.restricted, by)
 
-    @property
-    def ways(self) -> tuple[Way, ...]:
-        """The ways to the page other than in its order."""
-        if self.kind is not Kind.LEAK or self.page.limit is None or self.in_order:
-            return ()
-        is_of_node = self.via not in {None, Kind.DOMAIN}
-        is_narrow = self.is_narrow and is_of_node
-        return ways_of(self.filter, self.order, is_of_domain=self.via is Kind.DOMAIN, is_narrow=is_narrow)
-
     def found(self, *, in_order: bool) -> "PageShape":
         """The same, found in order or by the best way."""
         return replace(self, in_order=in_order)
@@ -114,21 +104,18 @@ class Source:
         rows = link.alias(f"{at}link") if at else link
         return cls(rows, rows.c.leak_id if via is Kind.LEAK else rows.c.node_id, rows.c.leak_id)
 
-    def is_of(
-        self, parent: ColumnElement[Any] | None, dialect: Dialect, where: Condition | None = None
-    ) -> ColumnElement[bool]:
-        """Whether a row belongs to the parent, and a condition holds; all rows do where there is neither."""
-        if self.parent is None or parent is None:
-            organization = self.rows.c.organization_number
-            return true() if where is None else equals(organization, bindparam("organization"), dialect, where)
-        return equals(self.parent, parent, dialect, where)
+    def is_of(self, parent: ColumnElement[Any] | None, turn: Condition | None = None) -> Condition:
+        """Whether a row belongs to the parent, if it is its turn; all rows do where there is neither."""
+        if self.parent is not None and parent is not None:
+            return self.parent == only_if(turn, parent)
+        if turn is not None:
+            return self.rows.c.organization_number == only_if(turn, bindparam("organization"))
+        return true()
 
-    def is_in_scope(
-        self, dialect: Dialect, where: Condition | None = None, *, by_organization: bool = False
-    ) -> ColumnElement[bool]:
+    def is_in_scope(self, dialect: Dialect, turn: Condition | None = None) -> Condition:
         """Whether a row of a parent lies in the scope, next to `is_of`, which says by what leaks are found."""
-        is_found = self.are_leaks and (self.parent is not None or where is not None)
-        return in_scope(self.rows, dialect, by_organization=by_organization or not is_found)
+        is_found = self.are_leaks and (self.parent is not None or turn is not None)
+        return in_scope(self.rows, dialect, by_organization=not is_found)
 
     def is_leak(self, leak: FromClause) -> ColumnElement[bool]:
         """Whether a row is about this leak."""
@@ -146,7 +133,7 @@ def bounded(
 
 def _by(wanted: tuple[str, ...], *, is_narrow: bool) -> str | None:
     """How to find the scope's own leaks without walking past those of others."""
-    named = [part for part in NAMED if part in wanted]
+    named = [part for part in NODE_FILTERS if part in wanted]
     if "login" in wanted:
         return "filter"
     return named[0] if named else "domains" if is_narrow else "filter" if wanted else None

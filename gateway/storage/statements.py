@@ -142,17 +142,12 @@ def unindexed(column: ColumnElement[Any], dialect: Dialect) -> ColumnElement[Any
     return column
 
 
-def equals(
-    column: ColumnElement[Any], value: ColumnElement[Any], dialect: Dialect, where: ColumnElement[bool] | None
-) -> ColumnElement[bool]:
-    """Whether a column holds a value, and a condition holds that is about no row in particular.
+def only_if(condition: ColumnElement[bool] | None, value: ColumnElement[Any]) -> ColumnElement[Any]:
+    """A value for an index to be asked for, or null where a condition does not hold that is about no row in particular.
 
-    Where it does not hold no row is looked at: in SQLite it is a part of what the index is asked for, since a condition
-    of its own would be tried row by row.
+    SQLite then looks at no row, while it would try a condition of its own row by row.
     """
-    if where is None:
-        return column == value
-    return column == case((where, value)) if dialect is SQLITE else where & (column == value)
+    return value if condition is None else case((condition, value))
 
 
 def for_each(rows: FromClause, values: Mapping[str, ColumnElement[Any]]) -> FromClause:

@@ -6,11 +6,15 @@ What a leak is listed by is repeated in the tables that connect it, so that the 
 are read in order from one index.
 """
 
+from typing import Final
+
+import orjson
 from sqlalchemy import (
     BigInteger,
     Boolean,
     CheckConstraint,
     Column,
+    ColumnElement,
     Double,
     ForeignKey,
     ForeignKeyConstraint,
@@ -21,13 +25,20 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    literal_column,
 )
 
 from gateway.storage.types import Id, Instant
-from schema.records import CONNECTED, Kind
+from schema.records import CONNECTED, Kind, LeakStatus, RiskLevelName
 
 LISTED_BY = ("domain_number", "risk_level", "risk_level_name", "status", "first_seen", "added_at")
 """What a list of leaks is ordered, filtered and scoped by: every link repeats it, and every index of a list has it."""
+
+EVERY_VALUE: Final[dict[str, ColumnElement[str]]] = {
+    column: literal_column(f"'{orjson.dumps(list(values)).decode()}'", Text())
+    for column, values in (("status", LeakStatus), ("risk_level_name", RiskLevelName))
+}
+"""All that can stand in the first columns of an index that is asked for a later one, each as a JSON list."""
 
 metadata = MetaData(
     naming_convention={

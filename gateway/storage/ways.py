@@ -1,19 +1,34 @@
-"""How the page of a long list of leaks is found: in the list's order, or through an index of what is wanted.
+"""The ways to a page of a list of leaks, a class for each kind of index that finds its rows.
 
-In order, a page costs what stands ahead of its last row; through an index, it costs all that the index finds. Neither
-is good for all values. So a statement counts what an index would find, no further than to a bound, and takes the first
-that stays below it. Where none does, what is wanted is frequent, and the order soon meets enough of it.
+A way may have to wait for its turn, a condition. That stands in what the index is asked for first, so that nothing is
+looked at where it does not hold.
 """
 
-from collections.abc import Collection, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-import orjson
-from sqlalchemy import ColumnElement, Text, literal_column
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    FromClause,
+    Select,
+    bindparam,
+    case,
+    func,
+    literal_column,
+    not_,
+    select,
+    true,
+)
+from sqlalchemy.engine.interfaces import Dialect
 
-from schema.pages import Order
-from schema.records import LeakStatus, RiskLevelName
+from gateway.storage.conditions import NODE_FILTERS, is_listed, leaks_of, matches
+from gateway.storage.scope import Condition, in_scope, of_organization
+from gateway.storage.shapes import PageShape, Source, bounded
+from gateway.storage.statements import SQLITE, JSONArray, for_each
+from gateway.storage.tables import EVERY_VALUE, leaks
 
 FEW: Final = 4096
 """The most that is gathered: some milliseconds. What is more frequent, stands once in 244 rows of a million."""
@@ -23,67 +38,186 @@ RANGES: Final = {
     "first_seen": ("first_seen_since", "first_seen_until"),
     "added_at": ("added_at_since", "added_at_until"),
 }
-LISTS: Final = {"status": "status", "risk_level_name": "risk_level_name", "domains": "domain_number"}
-"""What the index of statuses is asked for, column by column, and the list of values that this is among."""
+"""The parts of a filter that are a range of a column."""
 
-EVERY_VALUE: Final[dict[str, ColumnElement[str]]] = {
-    column: literal_column(f"'{orjson.dumps(list(values)).decode()}'", Text())
-    for column, values in (("status", LeakStatus), ("risk_level_name", RiskLevelName))
-}
-"""All that can stand in the first columns of an index that is asked for a later one, each as a JSON list."""
+_FEW: Final[ColumnElement[int]] = bindparam("few", type_=BigInteger())
+_ONE: Final[ColumnElement[int]] = literal_column("1")
+_NONE: Final[ColumnElement[int]] = literal_column("0")
 
-NAMED: Final = ("filename", "identity", "resource")
+
+class LeakList:
+    """The leaks of a parent, or of the scope itself, in terms of SQL."""
+
+    def __init__(self, shape: PageShape, parent: ColumnElement[Any] | None, dialect: Dialect, at: str) -> None:
+        self.shape = shape
+        self.parent = parent
+        self.dialect = dialect
+        self.at = at
+        self.source = Source.of(shape.kind, shape.via, f"{at}listed_")
+        self.rows = self.source.rows
+        self.place = self.rows.c[shape.order.column]
+        self._leak = self.rows if self.source.are_leaks else leaks.alias(f"{at}filtered")
+
+    def found(self, rows: FromClause) -> Select[Any]:
+        """The ids and places of rows, next to their leaks where these tell more of what the filter asks."""
+        found = select(self.source.leak_id.label("leak_id"), self.place.label("place")).select_from(rows)
+        if self.source.are_leaks or all(map(is_listed, self.shape.filter)):
+            return found
+        return found.join(self._leak, self.source.is_leak(self._leak))
+
+    def holds(self, wanted: Collection[str], found_by: Collection[str] = ()) -> list[Condition]:
+        """Whether parts of the filter hold; but for those that rows are found by, no index is chosen for them."""
+        looked_at = [part for part in wanted if part not in found_by]
+        return matches(self._leak, wanted, self.dialect, self.at, listed=self.rows, looked_at=looked_at)
+
+    def rest(self, known: Collection[str]) -> list[Condition]:
+        """Whether the rest of the filter holds."""
+        return self.holds([part for part in self.shape.filter if part not in known])
+
+    def is_long(self) -> Condition:
+        """Whether a parent has more than a few leaks; the organization is taken to have."""
+        return true() if self.parent is None else not_(self.has_few(self.rows))
+
+    def has_few(self, rows: FromClause, *conditions: Condition) -> Condition:
+        """Whether few of the parent's rows meet some conditions."""
+        found = select(_ONE).select_from(rows).where(*conditions)
+        if not self.source.are_leaks:
+            found = found.where(of_organization(self.rows))
+        return self.are_few(found.where(self.source.is_of(self.parent)))
+
+    def are_few(self, found: Select[Any]) -> Condition:
+        """Whether a query finds few; it ends where there are more."""
+        counted = self.beside_parent(found.limit(_FEW)).subquery("counted")
+        return select(func.count()).select_from(counted).scalar_subquery() < _FEW
+
+    def page(self, found: FromClause) -> Select[Any]:
+        """The page of what was found, in the list's order."""
+        return bounded(select(*found.c), self.shape, found.c.place, found.c.leak_id, self.at)
+
+    def beside_parent(self, found: Select[Any]) -> Select[Any]:
+        """A query that stands where the parent's row is at hand."""
+        return found if self.parent is None else found.correlate(self.parent.table)
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
-    """An index that finds rows of a list.
+class Way(ABC):
+    """An index that finds some of a list's rows."""
 
-    Attributes:
-        parts: The parts of the filter that it is asked for; all others are looked at in what it finds.
-        lists: What it is asked for value by value: the index of statuses, risk levels' names and domains.
-        is_few: Whether it finds few whatever the values are, so that nothing is counted.
-    """
+    listed: LeakList
 
-    parts: tuple[str, ...] = ()
-    lists: tuple[str, ...] = ()
-    is_few: bool = False
+    @abstractmethod
+    def rows(self, turn: Condition | None = None) -> Select[Any]:
+        """The ids and places of the rows that the whole filter holds for, found through the index."""
 
-    @property
-    def is_named(self) -> bool:
-        """Whether it is the index of what leaks are connected to."""
-        return self.parts[:1] in {(part,) for part in NAMED} and len(self.parts) == 1
+    @abstractmethod
+    def finds_few(self) -> Condition:
+        """Whether the index finds few rows, before all else is looked at."""
 
-
-def in_order(wanted: Collection[str], order: Order) -> Way:
-    """The index of an order, which finds a range of its own column as well."""
-    return Way(tuple(part for part in RANGES[order.column] if part in wanted))
+    def page(self, turn: Condition | None = None) -> Select[Any]:
+        """The page: all rows are gathered, and then put in order."""
+        # Behind an OFFSET SQLite keeps the query as it is, and does not walk the order instead.
+        gathered = self.listed.beside_parent(self.rows(turn).offset(_NONE))
+        return self.listed.page(gathered.subquery(f"{self.listed.at}few"))
 
 
-def ways_of(
-    wanted: Collection[str], order: Order, *, is_of_domain: bool = False, is_narrow: bool = False
-) -> tuple[Way, ...]:
-    """The ways to a page other than in its order, those first that tend to find less.
+@dataclass(frozen=True, slots=True)
+class ByColumn(Way):
+    """An index of the parent's rows by a column: a range of what leaks are ordered by, or their login."""
 
-    Args:
-        wanted: The parts of the filter.
-        order: The list's order.
-        is_of_domain: Whether the list is a domain's.
-        is_narrow: Whether the list is to be found by the scope's domains.
-    """
-    if "login" in wanted:
-        return (Way(("login",), is_few=True),)
-    return tuple(_ways(wanted, order, is_of_domain=is_of_domain, is_narrow=is_narrow))
+    parts: Sequence[str]
+
+    def rows(self, turn: Condition | None = None) -> Select[Any]:
+        """The rows of the parent, if it is their turn."""
+        listed, source = self.listed, self.listed.source
+        return listed.found(listed.rows).where(
+            source.is_in_scope(listed.dialect, turn),
+            source.is_of(listed.parent, turn),
+            *listed.holds(listed.shape.filter, found_by=self.parts),
+        )
+
+    def finds_few(self) -> Condition:
+        """Whether few of the parent's rows lie in the range."""
+        listed = self.listed
+        all_rows = [of_organization(listed.rows)] if listed.parent is None else []
+        return listed.has_few(listed.rows, *all_rows, *listed.holds(self.parts, found_by=self.parts))
 
 
-def _ways(wanted: Collection[str], order: Order, *, is_of_domain: bool, is_narrow: bool) -> Iterator[Way]:
-    yield from (Way((part,)) for part in NAMED if part in wanted)
-    asked = [part for part in LISTS if part in wanted or (part == "domains" and is_narrow)]
-    if asked:
-        lists = tuple(LISTS)
-        last = "risk_level_name" if is_of_domain else asked[-1]
-        yield Way(tuple(part for part in asked if part in wanted), lists[: lists.index(last) + 1])
-    for column, ends in RANGES.items():
-        parts = tuple(part for part in ends if part in wanted)
-        if parts and column != order.column:
-            yield Way(parts)
+class InOrder(ByColumn):
+    """The index that has the list in its order, and finds a range of that column as well."""
+
+    @classmethod
+    def of(cls, listed: LeakList) -> "InOrder":
+        """The way for a list; PostgreSQL may find any part of the filter by an index that it thinks better."""
+        wanted = listed.shape.filter
+        if listed.dialect is not SQLITE:
+            return cls(listed, wanted)
+        return cls(listed, [part for part in RANGES[listed.shape.order.column] if part in wanted])
+
+    def rows(self, turn: Condition | None = None) -> Select[Any]:
+        """The rows of the parent, if it is their turn; PostgreSQL looks at a few where only a name is wanted."""
+        if self.listed.dialect is not SQLITE and len(self.parts) == 1 and (name := self.parts[0]) in NODE_FILTERS:
+            return ByName(self.listed, name).rows()
+        return super().rows(turn)
+
+    def page(self, turn: Condition | None = None) -> Select[Any]:
+        """The page: the rows are walked until it is full."""
+        listed = self.listed
+        return bounded(self.rows(turn), listed.shape, listed.place, listed.source.leak_id, listed.at)
+
+
+@dataclass(frozen=True, slots=True)
+class ByName(Way):
+    """The links of what a part of the filter names: a resource, a user or an endpoint."""
+
+    part: str
+
+    def rows(self, turn: Condition | None = None) -> Select[Any]:
+        """The rows of the named thing's leaks, if it is their turn."""
+        listed, source = self.listed, self.listed.source
+        return listed.found(listed.rows).where(
+            source.leak_id.in_(listed.beside_parent(self._named(turn).limit(_FEW))),
+            source.is_in_scope(listed.dialect),
+            source.is_of(listed.parent),
+            *listed.rest([self.part]),
+        )
+
+    def finds_few(self) -> Condition:
+        """Whether few leaks have what is named, the parent's or not."""
+        return self.listed.are_few(self._named().with_only_columns(_ONE))
+
+    def _named(self, turn: Condition | None = None) -> Select[Any]:
+        return leaks_of(self.part, self.listed.at + self.part, turn)
+
+
+@dataclass(frozen=True, slots=True)
+class ByValues(Way):
+    """The index of statuses, levels and domains, asked for each combination of values of its first columns."""
+
+    columns: Sequence[str]
+
+    def rows(self, turn: Condition | None = None) -> Select[Any]:
+        """The rows of each combination, if it is their turn."""
+        listed = self.listed
+        return listed.found(self._each(turn)).where(
+            in_scope(listed.rows, listed.dialect),
+            listed.source.is_of(listed.parent),
+            *listed.rest(self.columns),
+        )
+
+    def finds_few(self) -> Condition:
+        """Whether all combinations together have few of the parent's rows."""
+        return self.listed.has_few(self._each(), of_organization(self.listed.rows))
+
+    def _each(self, turn: Condition | None = None) -> FromClause:
+        values = {column: self._values(column) for column in self.columns}
+        if turn is not None:
+            first = self.columns[0]
+            values[first] = case((turn, values[first]), else_="[]")
+        return for_each(self.listed.rows, values)
+
+    def _values(self, column: str) -> ColumnElement[str]:
+        """What a column may hold: what the filter or the scope says, or any value that there is."""
+        if column in EVERY_VALUE and column not in self.listed.shape.filter:
+            return EVERY_VALUE[column]
+        name = "domains" if column == "domain_number" else self.listed.at + column
+        return bindparam(name, type_=JSONArray())
