@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, FromClause, Select, bindparam, func, select, tuple_
+from sqlalchemy import ColumnElement, FromClause, Select, bindparam, func, literal_column, select, tuple_
 from sqlalchemy.engine.interfaces import Dialect
 
 from gateway.storage.scope import Condition, of_organization
@@ -48,7 +48,7 @@ _COLUMN_FILTERS: Final[dict[str, tuple[str, Callable[[ColumnElement[Any], str, D
     "url_contains": ("url", _contains),
 }
 
-_IDS: Final = frozenset({"login", *NODE_FILTERS})
+NAMED: Final = (*NODE_FILTERS, "login")
 """The parts of a filter that ids of leaks can be found for at once."""
 
 FILTERED: Final = {part: column for part, (column, _) in _COLUMN_FILTERS.items()}
@@ -90,22 +90,26 @@ def matches(
 
 def is_listed(part: str) -> bool:
     """Whether a part of a filter can be told without the row of the leak."""
-    return part in _IDS or FILTERED[part] in LISTED_BY
+    return part in NAMED or FILTERED[part] in LISTED_BY
 
 
 def _holds(
     part: str, rows: FromClause, leak: FromClause, dialect: Dialect, name: str, *, is_looked_at: bool
 ) -> Condition:
-    if part in NODE_FILTERS or (part in _IDS and "id" not in rows.c):
-        return _is_among(rows, leaks_of(part, name), is_probed=is_looked_at)
+    if part in NODE_FILTERS or (part in NAMED and "id" not in rows.c):
+        return _is_among(rows, leaks_of(part, name), dialect, is_probed=is_looked_at)
     column_name, holds = _COLUMN_FILTERS[part]
     column = (rows if is_listed(part) else leak).c[column_name]
     return holds(unindexed(column, dialect) if is_looked_at else column, name, dialect)
 
 
-def _is_among(rows: FromClause, ids: Select[Any], *, is_probed: bool) -> Condition:
+def _is_among(rows: FromClause, ids: Select[Any], dialect: Dialect, *, is_probed: bool) -> Condition:
     leak_id = rows.c.id if "id" in rows.c else rows.c.leak_id
-    return ids.where(ids.selected_columns[0] == leak_id).exists() if is_probed else leak_id.in_(ids)
+    if not is_probed:
+        return leak_id.in_(ids)
+    probe = ids.where(ids.selected_columns[0] == leak_id)
+    # Without an OFFSET PostgreSQL makes a join of it, and goes through all rows.
+    return (probe if dialect is SQLITE else probe.offset(literal_column("0"))).exists()
 
 
 def leaks_of(part: str, name: str, turn: Condition | None = None) -> Select[Any]:
@@ -115,7 +119,10 @@ def leaks_of(part: str, name: str, turn: Condition | None = None) -> Select[Any]
     """
     if part == "login":
         leak = leaks.alias(f"{name}_leak")
-        return select(leak.c.id).where(of_organization(leak), leak.c.login_folded == bindparam(name))
+        organization = only_if(turn, bindparam("organization"))
+        return select(leak.c.id).where(
+            leak.c.organization_number == organization, leak.c.login_folded == bindparam(name)
+        )
     kind, column = NODE_FILTERS[part]
     node, link = nodes[kind].alias(f"{name}_node"), links[kind].alias(f"{name}_link")
     return (

@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine.interfaces import Dialect
 
-from gateway.storage.conditions import NODE_FILTERS, is_listed, leaks_of, matches
+from gateway.storage.conditions import is_listed, leaks_of, matches
 from gateway.storage.scope import Condition, in_scope, of_organization
 from gateway.storage.shapes import PageShape, Source, bounded
 from gateway.storage.statements import SQLITE, JSONArray, for_each
@@ -122,7 +122,7 @@ class Way(ABC):
 
 @dataclass(frozen=True, slots=True)
 class ByColumn(Way):
-    """An index of the parent's rows by a column: a range of what leaks are ordered by, or their login."""
+    """The index that begins with the parent and a column: `login`, or a range of what leaks are ordered by."""
 
     parts: Sequence[str]
 
@@ -146,18 +146,12 @@ class InOrder(ByColumn):
     """The index that has the list in its order, and finds a range of that column as well."""
 
     @classmethod
-    def of(cls, listed: LeakList) -> "InOrder":
-        """The way for a list; PostgreSQL may find any part of the filter by an index that it thinks better."""
+    def of(cls, listed: LeakList, looked_at: Collection[str] = ()) -> "InOrder":
+        """The way for a list; PostgreSQL may find by any index that it thinks better, but for what is looked at."""
         wanted = listed.shape.filter
         if listed.dialect is not SQLITE:
-            return cls(listed, wanted)
+            return cls(listed, [part for part in wanted if part not in looked_at])
         return cls(listed, [part for part in RANGES[listed.shape.order.column] if part in wanted])
-
-    def rows(self, turn: Condition | None = None) -> Select[Any]:
-        """The rows of the parent, if it is their turn; PostgreSQL looks at a few where only a name is wanted."""
-        if self.listed.dialect is not SQLITE and len(self.parts) == 1 and (name := self.parts[0]) in NODE_FILTERS:
-            return ByName(self.listed, name).rows()
-        return super().rows(turn)
 
     def page(self, turn: Condition | None = None) -> Select[Any]:
         """The page: the rows are walked until it is full."""
@@ -187,6 +181,24 @@ class ByName(Way):
 
     def _named(self, turn: Condition | None = None) -> Select[Any]:
         return leaks_of(self.part, self.listed.at + self.part, turn)
+
+
+class NextToName(ByName):
+    """The same in PostgreSQL: each leak of the name by itself, for it has no idea of how many the parent has."""
+
+    def rows(self, turn: Condition | None = None) -> Select[Any]:
+        """The rows of the named thing's leaks, if it is their turn."""
+        listed, source = self.listed, self.listed.source
+        named = listed.beside_parent(self._named(turn).distinct().limit(_FEW)).subquery(f"{listed.at}named")
+        # A query that has an OFFSET stays where it is.
+        row = listed.found(listed.rows).where(
+            source.leak_id == named.c[0],
+            source.is_in_scope(listed.dialect),
+            source.is_of(listed.parent),
+            *listed.rest([self.part]),
+        )
+        one = row.offset(_NONE).lateral(f"{listed.at}of_name")
+        return select(*one.c).select_from(named.join(one, true()))
 
 
 @dataclass(frozen=True, slots=True)

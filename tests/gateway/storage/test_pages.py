@@ -13,7 +13,7 @@ from gateway.storage.reads import SQLStore
 from schema.pages import Key, Order, PageRequest
 from schema.records import Kind, Leak, LeakStatus, RiskLevelName
 from schema.scope import Scope
-from schema.store import Filter, Pages, ask
+from schema.store import Counts, Filter, Pages, ask
 from tests.records import HOST, MACHINE, PERSON, World
 
 NOBODYS = tuple(range(10_001, 10_101))
@@ -110,7 +110,8 @@ async def test_a_page_is_the_same_whichever_way_it_is_found(world: World, few: i
         turns, found = itertools.cycle(TURNS), 0
         for (via, parent), wanted in itertools.product(lists, FILTERS + RARE):
             whole = Pages(Kind.LEAK, via, (parent,), PageRequest(None), Order("added_at"), wanted)
-            ((all_,),) = await store.run(ask(narrow, [whole]))
+            ((all_,), (total,)) = await store.run(ask(narrow, [whole, Counts(Kind.LEAK, via, (parent,), wanted)]))
+            assert len(all_.rows) == total, whole
             for column, descending, place in itertools.islice(turns, 2):
                 order = Order(column, descending)
                 page = _placed(place, order, all_.rows)
