@@ -50,7 +50,7 @@ Doors: TypeAlias = dict[tuple[str, str], GraphQLEndpoint | LeakEndpoint]
 _SECONDS_TO_CANCEL = 1.0
 """How long the gateway has to end a statement itself, before the database does."""
 
-_COLLECTED_AFTER = (20_000, 10, 10)
+_COLLECTED_AFTER = (700, 10, 100)
 """After how many new objects the collector looks at these; and after how many such looks at the older, and at all."""
 
 logger = logging.getLogger(__name__)
@@ -149,7 +149,7 @@ def create_worker() -> Starlette:
 
 @contextmanager
 def _collecting_rarely() -> Iterator[None]:
-    """Let the collector of garbage look less often, and not at what was made so far: that lasts as long as the process.
+    """Let the collector of garbage go through all less often, and never through what was made so far, which lasts.
 
     Connections last as well: to look through thousands of them takes longer than many an answer.
     """
