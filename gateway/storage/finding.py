@@ -35,10 +35,11 @@ The plus keeps SQLite from choosing an index by that column.
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, not_, or_, select, true, union_all
+from sqlalchemy import CTE, ColumnElement, Select, case, literal_column, select, union_all
 from sqlalchemy.engine.interfaces import Dialect
 
 from gateway.storage.conditions import NAMED, NODE_FILTERS
+from gateway.storage.months import ByMonths, may_be_far_away
 from gateway.storage.scope import Condition
 from gateway.storage.shapes import PageShape
 from gateway.storage.statements import SQLITE
@@ -55,8 +56,11 @@ def ids_of_page(shape: PageShape, parent: ColumnElement[Any] | None, dialect: Di
     ways = [*_ways(listed)] if may_choose else []
     if not ways:
         return _ids(InOrder.of(listed).page())
-    pages = [listed.beside_parent(page).subquery() for page in _pages(listed, ways)]
-    return _ids(listed.page(union_all(*(select(*page.c) for page in pages)).subquery(f"{at}found")))
+    chosen = _chosen(listed, ways)
+    turns = (select(chosen.c.way).scalar_subquery() == literal_column(f"{number}") for number in range(len(ways) + 1))
+    pages = (way.page(turn) for way, turn in zip([InOrder.of(listed, looked_at=NAMED), *ways], turns, strict=True))
+    found = union_all(*(select(*listed.beside_parent(page).subquery().c) for page in pages)).subquery(f"{at}found")
+    return _ids(listed.page(found)).add_cte(chosen, nest_here=True)
 
 
 def _ids(page: Select[Any]) -> Select[Any]:
@@ -69,13 +73,20 @@ def _ways(listed: LeakList) -> Iterator[Way]:
     if listed.dialect is not SQLITE:
         # In a narrow scope row-level security would pass over nearly all that is counted.
         yield from (NextToName(listed, part) for part in NAMED if part in wanted and not shape.is_narrow)
-        return
+    else:
+        yield from _gathering(listed)
+    if may_be_far_away(shape):
+        yield ByMonths(listed)
+
+
+def _gathering(listed: LeakList) -> Iterator[Way]:
+    wanted = listed.shape.filter
     yield from (ByName(listed, part) for part in NODE_FILTERS if part in wanted)
     if columns := _columns(listed):
         yield ByValues(listed, columns)
     for column, ends in RANGES.items():
         parts = [part for part in ends if part in wanted]
-        if parts and column != shape.order.column:
+        if parts and column != listed.shape.order.column:
             yield ByColumn(listed, parts)
 
 
@@ -90,12 +101,10 @@ def _columns(listed: LeakList) -> Sequence[str]:
     return ("status",) if "status" in shape.filter else ()
 
 
-def _pages(listed: LeakList, ways: Sequence[Way]) -> Iterator[Select[Any]]:
-    """The page by each way, of which all but one find nothing."""
-    is_long = listed.is_long()
-    none_yet: Condition = true()
-    for way in ways:
-        finds_few = way.finds_few()
-        yield way.page(and_(is_long, none_yet, finds_few))
-        none_yet = and_(none_yet, not_(finds_few))
-    yield InOrder.of(listed, looked_at=NAMED).page(or_(not_(is_long), none_yet))
+def _chosen(listed: LeakList, ways: Sequence[Way]) -> CTE:
+    """The number of the way to take: 0 is the order."""
+    few: list[tuple[Condition, ColumnElement[int]]] = [
+        (way.finds_few(), literal_column(f"{number}")) for number, way in enumerate(ways, 1)
+    ]
+    number = case((listed.ends_soon(), literal_column("0")), *few, else_=literal_column("0"))
+    return listed.beside_parent(select(number.label("way"))).cte(f"{listed.at}chosen")

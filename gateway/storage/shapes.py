@@ -112,6 +112,12 @@ class Source:
             return self.rows.c.organization_number == only_if(turn, bindparam("organization"))
         return true()
 
+    def is_listed(self, parent: ColumnElement[Any] | None, turn: Condition | None = None) -> Condition:
+        """Whether a row is in the list of the parent, or the organization's where there is none, in the scope or not."""
+        by_parent = self.is_of(parent, turn)
+        is_found = self.are_leaks and (parent is not None or turn is not None)
+        return by_parent if is_found else of_organization(self.rows) & by_parent
+
     def is_in_scope(self, dialect: Dialect, turn: Condition | None = None) -> Condition:
         """Whether a row of a parent lies in the scope, next to `is_of`, which says by what leaks are found."""
         is_found = self.are_leaks and (self.parent is not None or turn is not None)

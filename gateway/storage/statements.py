@@ -5,7 +5,22 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
-from sqlalchemy import ARRAY, BindParameter, ColumnElement, FromClause, Join, and_, bindparam, case, func, true
+from sqlalchemy import (
+    ARRAY,
+    BindParameter,
+    ColumnElement,
+    FromClause,
+    Join,
+    Select,
+    and_,
+    bindparam,
+    case,
+    func,
+    literal_column,
+    select,
+    true,
+    type_coerce,
+)
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.engine.interfaces import Dialect
@@ -162,6 +177,24 @@ def for_each(rows: FromClause, values: Mapping[str, ColumnElement[Any]]) -> From
         looked_for = one if looked_for is None else ForEach(looked_for, one, true())
         conditions.append(rows.c[column] == one.c.value)
     return rows if looked_for is None else ForEach(looked_for, rows, and_(*conditions))
+
+
+def rows_for_each(drivers: FromClause, found: Select[Any], dialect: Dialect, at: str) -> Select[Any]:
+    """The rows of a query that hangs on each row of others.
+
+    SQLite has no LATERAL: each query's rows come packed as one value of JSON.
+    """
+    if dialect is not SQLITE:
+        row = found.lateral(f"{at}of_each")
+        return select(*row.c).select_from(drivers.join(row, true()))
+    one = found.subquery(f"{at}of_each")
+    packed = select(func.json_group_array(func.json_array(*one.c))).scalar_subquery()
+    value = (unpacked := func.json_each(packed).table_valued("value", name=f"{at}packed")).c.value
+    columns = (
+        type_coerce(func.json_extract(value, literal_column(f"'$[{place}]'")), column.type).label(column.name)
+        for place, column in enumerate(one.c)
+    )
+    return select(*columns).select_from(ForEach(drivers, unpacked, true()))
 
 
 class ForEach(Join):

@@ -28,11 +28,14 @@ from sqlalchemy import (
     literal_column,
 )
 
-from gateway.storage.types import Id, Instant
+from gateway.storage.types import Id, Instant, month_of
 from schema.records import CONNECTED, Kind, LeakStatus, RiskLevelName
 
 LISTED_BY = ("domain_number", "risk_level", "risk_level_name", "status", "first_seen", "added_at")
 """What a list of leaks is ordered, filtered and scoped by: every link repeats it, and every index of a list has it."""
+
+OTHER_DATE: Final = {"added_at": "first_seen", "first_seen": "added_at"}
+"""What is another matter than the one, and still goes up with it."""
 
 EVERY_VALUE: Final[dict[str, ColumnElement[str]]] = {
     column: literal_column(f"'{orjson.dumps(list(values)).decode()}'", Text())
@@ -69,6 +72,14 @@ def _list_index(name: str, *first: str) -> Index:
     """An index that begins with some columns, and has all that a list of leaks hangs on: it tells without the leak."""
     others = ("organization_number", *LISTED_BY)
     return Index(name, *dict.fromkeys((*first, *others)))
+
+
+def _index_by_month(table: Table, *first: str) -> None:
+    """An index for each date: a list in its order for each month of the other date, and each status in that."""
+    for date, other in OTHER_DATE.items():
+        names = dict.fromkeys(("status", date, *table.primary_key.columns.keys(), *LISTED_BY))
+        behind = (table.c[name] for name in names if name not in first)
+        Index(f"ix_{table.name}_{date}_by_month", *(table.c[name] for name in first), month_of(table.c[other]), *behind)
 
 
 organizations = Table(
@@ -156,6 +167,8 @@ leaks = Table(
     sqlite_with_rowid=False,
 )
 
+_index_by_month(leaks, "organization_number")
+
 nodes = {
     Kind.RESOURCE: Table(
         "resources",
@@ -239,3 +252,6 @@ def _links(kind: Kind) -> Table:
 
 links = {kind: _links(kind) for kind in CONNECTED}
 """Which leaks are connected to which nodes, a table a kind."""
+
+for link in links.values():
+    _index_by_month(link, "organization_number", "node_id")

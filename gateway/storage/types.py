@@ -50,12 +50,47 @@ class Instant(TypeDecorator[str]):
         return _read_instant(column, type_=Text())
 
 
-class _stored_instant(GenericFunction[str]):  # noqa: N801 - it is named as SQL names a function
+class month_of(GenericFunction[str]):  # noqa: N801 - it is named as SQL names a function
+    """The month of an instant, in the engine's own form; months are ordered as instants are."""
+
+    type = Text()
+    inherit_cache = True
+
+
+class month_before(GenericFunction[str]):  # noqa: N801
+    """The last month that begins before an instant."""
+
+    type = Text()
+    inherit_cache = True
+
+
+class _stored_instant(GenericFunction[str]):  # noqa: N801
     inherit_cache = True
 
 
 class _read_instant(GenericFunction[str]):  # noqa: N801
     inherit_cache = True
+
+
+@compiles(month_of, "sqlite")
+def _month_in_sqlite(element: month_of, compiler: SQLCompiler, **options: Any) -> str:
+    return f"substr({compiler.process(element.clauses, **options)}, 1, 7)"
+
+
+@compiles(month_of, "postgresql")
+def _month_in_postgresql(element: month_of, compiler: SQLCompiler, **options: Any) -> str:
+    return f"date_trunc('month', {compiler.process(element.clauses, **options)} AT TIME ZONE 'UTC')"
+
+
+@compiles(month_before, "sqlite")
+def _month_before_in_sqlite(element: month_before, compiler: SQLCompiler, **options: Any) -> str:
+    return f"strftime('%Y-%m', {compiler.process(element.clauses, **options)}, '-0.001 seconds')"
+
+
+@compiles(month_before, "postgresql")
+def _month_before_in_postgresql(element: month_before, compiler: SQLCompiler, **options: Any) -> str:
+    instant = compiler.process(element.clauses, **options)
+    return f"date_trunc('month', ({instant} - interval '1 millisecond') AT TIME ZONE 'UTC')"
 
 
 @compiles(_stored_instant, "sqlite")

@@ -16,15 +16,16 @@ from sqlalchemy import (
     Select,
     bindparam,
     case,
+    false,
     func,
     literal_column,
-    not_,
+    or_,
     select,
     true,
 )
 from sqlalchemy.engine.interfaces import Dialect
 
-from gateway.storage.conditions import is_listed, leaks_of, matches
+from gateway.storage.conditions import FILTERED, NAMED, is_listed, leaks_of, matches
 from gateway.storage.scope import Condition, in_scope, of_organization
 from gateway.storage.shapes import PageShape, Source, bounded
 from gateway.storage.statements import SQLITE, JSONArray, for_each
@@ -74,21 +75,28 @@ class LeakList:
         """Whether the rest of the filter holds."""
         return self.holds([part for part in self.shape.filter if part not in known])
 
-    def is_long(self) -> Condition:
-        """Whether a parent has more than a few leaks; the organization is taken to have."""
-        return true() if self.parent is None else not_(self.has_few(self.rows))
+    def ends_soon(self) -> Condition:
+        """Whether few rows, in the list's order, are enough for a page, or are all that there is."""
+        if any(part in NAMED or not is_listed(part) for part in self.shape.filter):
+            # To tell whether a row is wanted, another has to be looked at: only short lists are known to end.
+            return false() if self.parent is None else self.has_few(self.rows)
+        told_by = sorted({"organization_number", "domain_number", *map(FILTERED.__getitem__, self.shape.filter)})
+        all_ = select(*map(self.rows.c.__getitem__, told_by)).where(self.source.is_listed(self.parent))
+        in_order = bounded(all_, self.shape, self.place, self.source.leak_id, self.at)
+        first = self.beside_parent(in_order.limit(_FEW)).subquery(f"{self.at}first")
+        is_wanted = in_scope(first, self.dialect), *matches(first, self.shape.filter, self.dialect, self.at)
+        wanted = select(_ONE).select_from(first).where(*is_wanted)
+        limit: ColumnElement[int] = bindparam(f"{self.at}limit", type_=BigInteger())
+        enough = _count(wanted.limit(limit).subquery("enough")) >= limit
+        return or_(enough, _count(first) < _FEW)
 
     def has_few(self, rows: FromClause, *conditions: Condition) -> Condition:
         """Whether few of the parent's rows meet some conditions."""
-        found = select(_ONE).select_from(rows).where(*conditions)
-        if not self.source.are_leaks:
-            found = found.where(of_organization(self.rows))
-        return self.are_few(found.where(self.source.is_of(self.parent)))
+        return self.are_few(select(_ONE).select_from(rows).where(self.source.is_listed(self.parent), *conditions))
 
     def are_few(self, found: Select[Any]) -> Condition:
         """Whether a query finds few; it ends where there are more."""
-        counted = self.beside_parent(found.limit(_FEW)).subquery("counted")
-        return select(func.count()).select_from(counted).scalar_subquery() < _FEW
+        return _count(self.beside_parent(found.limit(_FEW)).subquery("counted")) < _FEW
 
     def page(self, found: FromClause) -> Select[Any]:
         """The page of what was found, in the list's order."""
@@ -106,22 +114,30 @@ class Way(ABC):
     listed: LeakList
 
     @abstractmethod
-    def rows(self, turn: Condition | None = None) -> Select[Any]:
-        """The ids and places of the rows that the whole filter holds for, found through the index."""
+    def page(self, turn: Condition | None = None) -> Select[Any]:
+        """The ids and places of the page, if it is its turn."""
 
     @abstractmethod
     def finds_few(self) -> Condition:
         """Whether the index finds few rows, before all else is looked at."""
 
+
+class Gathering(Way):
+    """An index whose rows are all gathered, and then put in order."""
+
+    @abstractmethod
+    def rows(self, turn: Condition | None = None) -> Select[Any]:
+        """The ids and places of the rows that the whole filter holds for, found through the index."""
+
     def page(self, turn: Condition | None = None) -> Select[Any]:
-        """The page: all rows are gathered, and then put in order."""
+        """The page of what was gathered."""
         # Behind an OFFSET SQLite keeps the query as it is, and does not walk the order instead.
         gathered = self.listed.beside_parent(self.rows(turn).offset(_NONE))
         return self.listed.page(gathered.subquery(f"{self.listed.at}few"))
 
 
 @dataclass(frozen=True, slots=True)
-class ByColumn(Way):
+class ByColumn(Gathering):
     """The index that begins with the parent and a column: `login`, or a range of what leaks are ordered by."""
 
     parts: Sequence[str]
@@ -138,8 +154,7 @@ class ByColumn(Way):
     def finds_few(self) -> Condition:
         """Whether few of the parent's rows lie in the range."""
         listed = self.listed
-        all_rows = [of_organization(listed.rows)] if listed.parent is None else []
-        return listed.has_few(listed.rows, *all_rows, *listed.holds(self.parts, found_by=self.parts))
+        return listed.has_few(listed.rows, *listed.holds(self.parts, found_by=self.parts))
 
 
 class InOrder(ByColumn):
@@ -160,7 +175,7 @@ class InOrder(ByColumn):
 
 
 @dataclass(frozen=True, slots=True)
-class ByName(Way):
+class ByName(Gathering):
     """The links of what a part of the filter names: a resource, a user or an endpoint."""
 
     part: str
@@ -202,7 +217,7 @@ class NextToName(ByName):
 
 
 @dataclass(frozen=True, slots=True)
-class ByValues(Way):
+class ByValues(Gathering):
     """The index of statuses, levels and domains, asked for each combination of values of its first columns."""
 
     columns: Sequence[str]
@@ -233,3 +248,7 @@ class ByValues(Way):
             return EVERY_VALUE[column]
         name = "domains" if column == "domain_number" else self.listed.at + column
         return bindparam(name, type_=JSONArray())
+
+
+def _count(rows: FromClause) -> ColumnElement[int]:
+    return select(func.count()).select_from(rows).scalar_subquery()
