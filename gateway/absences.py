@@ -33,16 +33,19 @@ class Absences:
 
     def __init__(self) -> None:
         self._absent: OrderedDict[KeyId, OrderedDict[Connection, asyncio.TimerHandle]] = OrderedDict()
+        self._keys: dict[Connection, KeyId] = {}
 
     def seconds(self, key_id: KeyId) -> int:
         """When one more of a key may come again."""
         return min(_MOST_SECONDS, 1 + len(self._absent.get(key_id, ())) // RETURNS_A_SECOND)
 
     def begin(self, connection: Connection, key_id: KeyId, seconds: float) -> None:
-        """Hear a connection of a key no more for so long."""
+        """Hear a connection of a key no more for so long, whatever was said of it before."""
+        self.forget(connection)
         connection.pause()
-        timer = asyncio.get_running_loop().call_later(seconds, self._end, key_id, connection)
+        timer = asyncio.get_running_loop().call_later(seconds, self._end, connection)
         self._absent.setdefault(key_id, OrderedDict())[connection] = timer
+        self._keys[connection] = key_id
 
     def call_back(self, is_welcome: Callable[[KeyId], bool]) -> None:
         """Hear one of the next key again, if that is welcome: the one that has been away for longest."""
@@ -51,11 +54,18 @@ class Absences:
         key_id = next(iter(self._absent))
         self._absent.move_to_end(key_id)
         if is_welcome(key_id):
-            self._end(key_id, next(iter(self._absent[key_id])))
+            self._end(next(iter(self._absent[key_id])))
 
-    def _end(self, key_id: KeyId, connection: Connection) -> None:
+    def forget(self, connection: Connection) -> None:
+        """Count a connection no more: it is lost, or heard again."""
+        if connection not in self._keys:
+            return
+        key_id = self._keys.pop(connection)
         absent = self._absent[key_id]
         absent.pop(connection).cancel()
         if not absent:
             del self._absent[key_id]
+
+    def _end(self, connection: Connection) -> None:
+        self.forget(connection)
         connection.resume()

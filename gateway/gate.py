@@ -40,12 +40,16 @@ class Door(Protocol):
         """What a request is told that there is no room for."""
 
 
-class Arrival(Connection, Protocol):
-    """A request whose head is there, and its connection."""
+class Arrival(Protocol):
+    """A request whose head is there."""
 
     @property
     def scope(self) -> Scope:
         """The request as ASGI has it."""
+
+    @property
+    def connection(self) -> Connection:
+        """What it came over."""
 
     def enter(self) -> None:
         """Let the application answer."""
@@ -141,6 +145,10 @@ class Gate:
         else:
             self._hold(arrival, key_id, door.busy(fields), is_forwarded=_FORWARDED in fields)
 
+    def forget(self, connection: Connection) -> None:
+        """A connection is lost: it does not come again."""
+        self._absences.forget(connection)
+
     def _is_welcome(self, key_id: KeyId) -> bool:
         """Whether there is room for a key, and none of it waits for that."""
         return key_id not in self._held and self._has_room(key_id)
@@ -217,4 +225,4 @@ class Gate:
         REQUEST_ID.reset(token)
         # Whose key has plenty, asks for more in vain. Behind a proxy's connection there are others.
         if not held.is_forwarded and self._admission.has_plenty(held.key_id):
-            self._absences.begin(held.arrival, held.key_id, seconds)
+            self._absences.begin(held.arrival.connection, held.key_id, seconds)

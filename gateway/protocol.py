@@ -41,6 +41,11 @@ class GatedProtocol(GuardedProtocol):
         if not cycle.disconnected:
             GuardedProtocol._start_asgi_task(self, cycle, app)  # noqa: SLF001 - see above
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait for it no more."""
+        self._gate.forget(self)
+        super().connection_lost(exc)
+
     def pause(self) -> None:
         """Read nothing of the connection."""
         if not self.transport.is_closing():
@@ -56,26 +61,18 @@ class GatedProtocol(GuardedProtocol):
 class _Request:
     """A request whose head is there, on its connection."""
 
-    __slots__ = ("_app", "_cycle", "_protocol", "scope")
+    __slots__ = ("_app", "_cycle", "connection", "scope")
 
     def __init__(self, protocol: GatedProtocol, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self.scope: Scope = cycle.scope  # type: ignore[assignment]
-        self._protocol = protocol
+        self.connection = protocol
         self._cycle = cycle
         self._app = app
 
     def enter(self) -> None:
         """Let the application answer."""
-        self._protocol.enter(self._cycle, self._app)
+        self.connection.enter(self._cycle, self._app)
 
     def refuse(self, head: bytes, body: bytes) -> None:
         """Answer in the application's place."""
         send_whole(self._cycle, head, body)
-
-    def pause(self) -> None:
-        """Read nothing of the connection."""
-        self._protocol.pause()
-
-    def resume(self) -> None:
-        """Read it again."""
-        self._protocol.resume()

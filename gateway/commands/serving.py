@@ -29,6 +29,8 @@ from gateway.settings import Settings
 
 GRACE_SECONDS = 30
 _BACKLOG = 2048
+_SILENT_SECONDS = 30
+"""A worker that says nothing for so long is replaced; on a busy machine it takes a while to start."""
 
 _STARTUP_FAILED = 3
 """How a worker of uvicorn ends that could not start."""
@@ -152,4 +154,5 @@ def configuration(app: Starlette | str, settings: Settings) -> uvicorn.Config:
         backlog=_BACKLOG,
         timeout_keep_alive=settings.header_timeout_seconds,
         timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_worker_healthcheck=_SILENT_SECONDS,
     )

@@ -113,7 +113,7 @@ class Source:
         return true()
 
     def is_listed(self, parent: ColumnElement[Any] | None, turn: Condition | None = None) -> Condition:
-        """Whether a row is in the list of the parent, or the organization's where there is none, in the scope or not."""
+        """Whether a row is in the list of the parent, or of the organization where there is none, in scope or not."""
         by_parent = self.is_of(parent, turn)
         is_found = self.are_leaks and (parent is not None or turn is not None)
         return by_parent if is_found else of_organization(self.rows) & by_parent

@@ -15,7 +15,7 @@ import orjson
 import pytest
 from starlette.types import Scope
 
-from gateway.absences import Absences
+from gateway.absences import RETURNS_A_SECOND, Absences
 from gateway.admission import Admission
 from gateway.app import create_app
 from gateway.gate import Gate, Refusal
@@ -50,13 +50,26 @@ class Door:
         return lambda seconds: Prepared(b"in %d s" % seconds, Head(503, []))
 
 
+class Line:
+    """A connection that is heard, or not."""
+
+    def __init__(self) -> None:
+        self.is_paused = False
+
+    def pause(self) -> None:
+        self.is_paused = True
+
+    def resume(self) -> None:
+        self.is_paused = False
+
+
 class Arrival:
     """A request that notes how it fares."""
 
     def __init__(self, key: str, fates: list[tuple[str, str]], *more: tuple[bytes, bytes]) -> None:
         self.scope: Scope = {"method": "GET", "path": "/leaks/1", "headers": [(b"x-api-key", key.encode()), *more]}
         self.told = b""
-        self.is_paused = False
+        self.connection = Line()
         self._key = key
         self._fates = fates
 
@@ -67,12 +80,6 @@ class Arrival:
         assert head.startswith(b"HTTP/1.1 503 ")
         self.told = body
         self._fates.append((self._key, "refused"))
-
-    def pause(self) -> None:
-        self.is_paused = True
-
-    def resume(self) -> None:
-        self.is_paused = False
 
 
 class Crowd:
@@ -146,9 +153,9 @@ async def test_whoever_asks_beyond_the_limit_of_his_key_is_not_heard_for_as_long
     greedy, modest = (crowd.meet(Arrival(key, crowd.fates)) for key in ("greedy", "modest"))
     forwarded = crowd.meet(Arrival("greedy", crowd.fates, (b"x-forwarded-for", b"192.0.2.1")))
     await crowd.fate_of(3)
-    assert [one.is_paused for one in (greedy, modest, forwarded)] == [True, False, False]
+    assert [one.connection.is_paused for one in (greedy, modest, forwarded)] == [True, False, False]
     began = monotonic()
-    await _until(lambda: not greedy.is_paused)
+    await _until(lambda: not greedy.connection.is_paused)
     assert monotonic() - began > 0.5
     assert {one.told for one in (greedy, modest, forwarded)} == {b"in 1 s"}
 
@@ -160,7 +167,7 @@ async def test_where_all_is_full_a_key_that_has_much_of_its_share_is_not_heard_f
     await asyncio.sleep(0)
     greedy, modest = (crowd.meet(Arrival(key, crowd.fates)) for key in "gm")
     await crowd.fate_of(2)
-    assert [one.is_paused for one in (greedy, modest)] == [True, False]
+    assert [one.connection.is_paused for one in (greedy, modest)] == [True, False]
     for one in waiting:
         one.cancel()
 
@@ -172,7 +179,7 @@ async def test_whoever_is_not_heard_is_heard_again_where_room_comes_free_and_nob
     first, second = (crowd.meet(Arrival("greedy", crowd.fates)) for _ in range(2))
     await crowd.fate_of(2)
     turns.leave()
-    assert [one.is_paused for one in (first, second)] == [False, True]
+    assert [one.connection.is_paused for one in (first, second)] == [False, True]
 
 
 async def test_the_more_of_a_key_are_away_the_later_one_more_of_it_is_to_come_again() -> None:
@@ -184,6 +191,24 @@ async def test_the_more_of_a_key_are_away_the_later_one_more_of_it_is_to_come_ag
     late, other = (crowd.meet(Arrival(key, crowd.fates)) for key in ("greedy", "other"))
     await crowd.fate_of(252)
     assert [late.told, other.told] == [b"in 3 s", b"in 1 s"]
+
+
+async def test_a_connection_counts_once_however_many_of_its_requests_were_refused_and_not_when_it_is_lost() -> None:
+    absences = Absences()
+    lines = [Line() for _ in range(RETURNS_A_SECOND)]
+    for seconds in (0.01, 60):
+        for line in lines:
+            absences.begin(line, "greedy", seconds)
+    assert absences.seconds("greedy") == 2
+    # The time that was over first, was another's.
+    await asyncio.sleep(0.05)
+    assert all(line.is_paused for line in lines)
+    absences.forget(lines[0])
+    absences.forget(lines[0])
+    assert absences.seconds("greedy") == 1
+    for _ in lines:
+        absences.call_back(lambda _: True)
+    assert [line.is_paused for line in lines] == [True] + [False] * (len(lines) - 1)
 
 
 # ------------------------------------------------------------------ at a server
