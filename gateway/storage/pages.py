@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, FromClause, Integer, Select, Subquery, bindparam, func, select, true
 from sqlalchemy.engine.interfaces import Dialect
 
-from gateway.storage.conditions import NODE_FILTERS, is_listed, matches, parts
+from gateway.storage.conditions import NAMED, NODE_FILTERS, is_listed, matches, parts
 from gateway.storage.finding import ids_of_page
 from gateway.storage.months import may_be_far_away
 from gateway.storage.scope import as_shown, in_scope, of_leak, of_organization
@@ -42,6 +42,8 @@ def count_of(
     counted = counted.where(*matches(leak, wanted, dialect, at, listed=source.rows))
     if is_narrow and read.via is None and not wanted:
         return counted.where(in_scope(source.rows, dialect, by_organization=False, by_domain=True))
+    if not set(NAMED).isdisjoint(wanted):
+        return counted.where(source.is_found(parent, dialect))
     return counted.where(source.is_of(parent), source.is_in_scope(dialect))
 
 

@@ -8,7 +8,7 @@ from sqlalchemy.engine.interfaces import Dialect
 
 from gateway.storage.conditions import NODE_FILTERS, ordering, parts, within
 from gateway.storage.scope import Condition, in_scope, of_organization
-from gateway.storage.statements import only_if
+from gateway.storage.statements import only_if, unindexed
 from gateway.storage.tables import leaks, links
 from schema.pages import Order, PageRequest
 from schema.records import Kind
@@ -122,6 +122,12 @@ class Source:
         """Whether a row of a parent lies in the scope, next to `is_of`, which says by what leaks are found."""
         is_found = self.are_leaks and (self.parent is not None or turn is not None)
         return in_scope(self.rows, dialect, by_organization=not is_found)
+
+    def is_found(self, parent: ColumnElement[Any] | None, dialect: Dialect) -> Condition:
+        """Whether a row that is found by its leak belongs to the parent, and lies in the scope."""
+        if self.are_leaks and self.parent is not None:
+            return in_scope(self.rows, dialect) & (unindexed(self.parent, dialect) == parent)
+        return self.is_in_scope(dialect) & self.is_of(parent)
 
     def is_leak(self, leak: FromClause) -> ColumnElement[bool]:
         """Whether a row is about this leak."""

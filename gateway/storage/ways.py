@@ -28,7 +28,7 @@ from sqlalchemy.engine.interfaces import Dialect
 from gateway.storage.conditions import FILTERED, NAMED, is_listed, leaks_of, matches
 from gateway.storage.scope import Condition, in_scope, of_organization
 from gateway.storage.shapes import PageShape, Source, bounded
-from gateway.storage.statements import SQLITE, JSONArray, for_each
+from gateway.storage.statements import SQLITE, JSONArray, for_each, only_if
 from gateway.storage.tables import EVERY_VALUE, leaks
 
 FEW: Final = 4096
@@ -75,21 +75,6 @@ class LeakList:
         """Whether the rest of the filter holds."""
         return self.holds([part for part in self.shape.filter if part not in known])
 
-    def ends_soon(self) -> Condition:
-        """Whether few rows, in the list's order, are enough for a page, or are all that there is."""
-        if any(part in NAMED or not is_listed(part) for part in self.shape.filter):
-            # To tell whether a row is wanted, another has to be looked at: only short lists are known to end.
-            return false() if self.parent is None else self.has_few(self.rows)
-        told_by = sorted({"organization_number", "domain_number", *map(FILTERED.__getitem__, self.shape.filter)})
-        all_ = select(*map(self.rows.c.__getitem__, told_by)).where(self.source.is_listed(self.parent))
-        in_order = bounded(all_, self.shape, self.place, self.source.leak_id, self.at)
-        first = self.beside_parent(in_order.limit(_FEW)).subquery(f"{self.at}first")
-        is_wanted = in_scope(first, self.dialect), *matches(first, self.shape.filter, self.dialect, self.at)
-        wanted = select(_ONE).select_from(first).where(*is_wanted)
-        limit: ColumnElement[int] = bindparam(f"{self.at}limit", type_=BigInteger())
-        enough = _count(wanted.limit(limit).subquery("enough")) >= limit
-        return or_(enough, _count(first) < _FEW)
-
     def has_few(self, rows: FromClause, *conditions: Condition) -> Condition:
         """Whether few of the parent's rows meet some conditions."""
         return self.are_few(select(_ONE).select_from(rows).where(self.source.is_listed(self.parent), *conditions))
@@ -97,6 +82,17 @@ class LeakList:
     def are_few(self, found: Select[Any]) -> Condition:
         """Whether a query finds few; it ends where there are more."""
         return _count(self.beside_parent(found.limit(_FEW)).subquery("counted")) < _FEW
+
+    def is_rare(self, part: str) -> Condition:
+        """Whether few leaks have what a part of the filter names, and no more than the parent has."""
+        named = leaks_of(part, self.at + part).with_only_columns(_ONE).limit(_times(part, _FEW))
+        number = _count(named.subquery("counted"))
+        few = number < _times(part, _FEW)
+        if self.parent is None:
+            return few
+        as_much = number // literal_column("8") if part == "login" else number
+        rows = select(_ONE).select_from(self.rows).where(self.source.is_listed(self.parent)).limit(as_much)
+        return few & (_count(self.beside_parent(rows).subquery("counted")) >= as_much)
 
     def page(self, found: FromClause) -> Select[Any]:
         """The page of what was found, in the list's order."""
@@ -138,7 +134,7 @@ class Gathering(Way):
 
 @dataclass(frozen=True, slots=True)
 class ByColumn(Gathering):
-    """The index that begins with the parent and a column: `login`, or a range of what leaks are ordered by."""
+    """The index that begins with the parent and a column that leaks are ordered by, asked for a range of it."""
 
     parts: Sequence[str]
 
@@ -168,15 +164,47 @@ class InOrder(ByColumn):
             return cls(listed, [part for part in wanted if part not in looked_at])
         return cls(listed, [part for part in RANGES[listed.shape.order.column] if part in wanted])
 
+    def finds_few(self) -> Condition:
+        """Whether few rows are enough for the page, or are all that there is."""
+        listed, shape = self.listed, self.listed.shape
+        if any(part in NAMED or not is_listed(part) for part in shape.filter):
+            # To tell whether a row is wanted, another has to be looked at: only short lists are known to end.
+            return false() if listed.parent is None else listed.has_few(listed.rows)
+        told_by = sorted({"organization_number", "domain_number", *map(FILTERED.__getitem__, shape.filter)})
+        all_ = select(*map(listed.rows.c.__getitem__, told_by)).where(listed.source.is_listed(listed.parent))
+        in_order = bounded(all_, shape, listed.place, listed.source.leak_id, listed.at)
+        first = listed.beside_parent(in_order.limit(_FEW)).subquery(f"{listed.at}first")
+        is_wanted = in_scope(first, listed.dialect), *matches(first, shape.filter, listed.dialect, listed.at)
+        limit: ColumnElement[int] = bindparam(f"{listed.at}limit", type_=BigInteger())
+        wanted = select(_ONE).select_from(first).where(*is_wanted).limit(limit)
+        return or_(_count(wanted.subquery("enough")) >= limit, _count(first) < _FEW)
+
     def page(self, turn: Condition | None = None) -> Select[Any]:
         """The page: the rows are walked until it is full."""
         listed = self.listed
         return bounded(self.rows(turn), listed.shape, listed.place, listed.source.leak_id, listed.at)
 
 
+class ByLogin(Gathering):
+    """The index of logins, in a list whose rows are leaks."""
+
+    def rows(self, turn: Condition | None = None) -> Select[Any]:
+        """The rows of the login's leaks, if it is their turn."""
+        listed, rows = self.listed, self.listed.rows
+        return listed.found(rows).where(
+            rows.c.organization_number == only_if(turn, bindparam("organization")),
+            listed.source.is_found(listed.parent, listed.dialect),
+            *listed.holds(listed.shape.filter, found_by=["login"]),
+        )
+
+    def finds_few(self) -> Condition:
+        """Whether few leaks have the login, and fewer than the parent has."""
+        return self.listed.is_rare("login")
+
+
 @dataclass(frozen=True, slots=True)
 class ByName(Gathering):
-    """The links of what a part of the filter names: a resource, a user or an endpoint."""
+    """The leaks of what a part of the filter names: a resource, a user or an endpoint, or a login."""
 
     part: str
 
@@ -184,15 +212,14 @@ class ByName(Gathering):
         """The rows of the named thing's leaks, if it is their turn."""
         listed, source = self.listed, self.listed.source
         return listed.found(listed.rows).where(
-            source.leak_id.in_(listed.beside_parent(self._named(turn).limit(_FEW))),
-            source.is_in_scope(listed.dialect),
-            source.is_of(listed.parent),
+            source.leak_id.in_(listed.beside_parent(self._named(turn).limit(_times(self.part, _FEW)))),
+            source.is_found(listed.parent, listed.dialect),
             *listed.rest([self.part]),
         )
 
     def finds_few(self) -> Condition:
-        """Whether few leaks have what is named, the parent's or not."""
-        return self.listed.are_few(self._named().with_only_columns(_ONE))
+        """Whether few leaks have what is named, and fewer than the parent has."""
+        return self.listed.is_rare(self.part)
 
     def _named(self, turn: Condition | None = None) -> Select[Any]:
         return leaks_of(self.part, self.listed.at + self.part, turn)
@@ -204,12 +231,13 @@ class NextToName(ByName):
     def rows(self, turn: Condition | None = None) -> Select[Any]:
         """The rows of the named thing's leaks, if it is their turn."""
         listed, source = self.listed, self.listed.source
-        named = listed.beside_parent(self._named(turn).distinct().limit(_FEW)).subquery(f"{listed.at}named")
+        named = listed.beside_parent(self._named(turn).distinct().limit(_times(self.part, _FEW))).subquery(
+            f"{listed.at}named"
+        )
         # A query that has an OFFSET stays where it is.
         row = listed.found(listed.rows).where(
             source.leak_id == named.c[0],
-            source.is_in_scope(listed.dialect),
-            source.is_of(listed.parent),
+            source.is_found(listed.parent, listed.dialect),
             *listed.rest([self.part]),
         )
         one = row.offset(_NONE).lateral(f"{listed.at}of_name")
@@ -252,3 +280,8 @@ class ByValues(Gathering):
 
 def _count(rows: FromClause) -> ColumnElement[int]:
     return select(func.count()).select_from(rows).scalar_subquery()
+
+
+def _times(part: str, few: ColumnElement[int]) -> ColumnElement[int]:
+    """How many leaks of a part are as much work as a few: of a login more, since one index tells them."""
+    return few * literal_column("8") if part == "login" else few

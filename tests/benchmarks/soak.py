@@ -44,8 +44,8 @@ def _tell(report: Report, minutes: float) -> int:
     print(f"{minutes:g} minutes, {report.statuses.total()} answers, {dict(sorted(report.statuses.items()))}")
     print(f"{report.kills} workers killed, {report.dropped} requests dropped with them")
     print(f"{report.imported} leaks imported, by imports that were killed in between")
-    print(f"handles of a worker, the most: {report.handles}")
-    print(f"megabytes of a worker, the most: {report.megabytes}")
+    print(f"handles of a worker, the most: {max(report.handles)}")
+    print(f"megabytes of a worker, the most: {max(report.megabytes)}; of all workers {min(report.megabytes)} and more")
     print("\n".join(troubles) or "No wrong answer, and the database is whole.")
     return 1 if troubles else 0
 
