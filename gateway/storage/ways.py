@@ -75,28 +75,32 @@ class LeakList:
         """Whether the rest of the filter holds."""
         return self.holds([part for part in self.shape.filter if part not in known])
 
-    def has_few(self, rows: FromClause, *conditions: Condition) -> Condition:
-        """Whether few of the parent's rows meet some conditions."""
-        return self.are_few(select(_ONE).select_from(rows).where(self.source.is_listed(self.parent), *conditions))
+    def range(self) -> list[str]:
+        """The parts of the filter that are a range of the list's order."""
+        return [part for part in RANGES[self.shape.order.column] if part in self.shape.filter]
 
-    def are_few(self, found: Select[Any]) -> Condition:
-        """Whether a query finds few; it ends where there are more."""
-        return _count(self.beside_parent(found.limit(_FEW)).subquery("counted")) < _FEW
+    def has_few(self, rows: FromClause, *conditions: Condition) -> Condition:
+        """Whether few of the parent's rows meet some conditions; counting ends where there are more."""
+        found = select(_ONE).select_from(rows).where(self.source.is_listed(self.parent), *conditions)
+        return self.count(found.limit(_FEW)) < _FEW
 
     def is_rare(self, part: str) -> Condition:
         """Whether few leaks have what a part of the filter names, and no more than the parent has."""
-        named = leaks_of(part, self.at + part).with_only_columns(_ONE).limit(_times(part, _FEW))
-        number = _count(named.subquery("counted"))
-        few = number < _times(part, _FEW)
+        number = self.count(leaks_of(part, self.at + part).with_only_columns(_ONE).limit(_times(part, _FEW)))
+        is_small = number < _times(part, _FEW)
         if self.parent is None:
-            return few
+            return is_small
         as_much = number // literal_column("8") if part == "login" else number
-        rows = select(_ONE).select_from(self.rows).where(self.source.is_listed(self.parent)).limit(as_much)
-        return few & (_count(self.beside_parent(rows).subquery("counted")) >= as_much)
+        of_parent = select(_ONE).select_from(self.rows).where(self.source.is_listed(self.parent))
+        return is_small & (self.count(of_parent.limit(as_much)) >= as_much)
 
     def page(self, found: FromClause) -> Select[Any]:
         """The page of what was found, in the list's order."""
         return bounded(select(*found.c), self.shape, found.c.place, found.c.leak_id, self.at)
+
+    def count(self, found: Select[Any]) -> ColumnElement[int]:
+        """How many rows a query finds."""
+        return select(func.count()).select_from(self.beside_parent(found).subquery("counted")).scalar_subquery()
 
     def beside_parent(self, found: Select[Any]) -> Select[Any]:
         """A query that stands where the parent's row is at hand."""
@@ -159,10 +163,9 @@ class InOrder(ByColumn):
     @classmethod
     def of(cls, listed: LeakList, looked_at: Collection[str] = ()) -> "InOrder":
         """The way for a list; PostgreSQL may find by any index that it thinks better, but for what is looked at."""
-        wanted = listed.shape.filter
-        if listed.dialect is not SQLITE:
-            return cls(listed, [part for part in wanted if part not in looked_at])
-        return cls(listed, [part for part in RANGES[listed.shape.order.column] if part in wanted])
+        if listed.dialect is SQLITE:
+            return cls(listed, listed.range())
+        return cls(listed, [part for part in listed.shape.filter if part not in looked_at])
 
     def finds_few(self) -> Condition:
         """Whether few rows are enough for the page, or are all that there is."""
@@ -171,13 +174,15 @@ class InOrder(ByColumn):
             # To tell whether a row is wanted, another has to be looked at: only short lists are known to end.
             return false() if listed.parent is None else listed.has_few(listed.rows)
         told_by = sorted({"organization_number", "domain_number", *map(FILTERED.__getitem__, shape.filter)})
-        all_ = select(*map(listed.rows.c.__getitem__, told_by)).where(listed.source.is_listed(listed.parent))
+        in_range = listed.source.is_listed(listed.parent), *listed.holds(listed.range(), found_by=listed.range())
+        all_ = select(*map(listed.rows.c.__getitem__, told_by)).where(*in_range)
         in_order = bounded(all_, shape, listed.place, listed.source.leak_id, listed.at)
-        first = listed.beside_parent(in_order.limit(_FEW)).subquery(f"{listed.at}first")
-        is_wanted = in_scope(first, listed.dialect), *matches(first, shape.filter, listed.dialect, listed.at)
+        first = in_order.limit(_FEW)
+        seen = listed.beside_parent(first).subquery(f"{listed.at}first")
+        is_wanted = in_scope(seen, listed.dialect), *matches(seen, shape.filter, listed.dialect, listed.at)
         limit: ColumnElement[int] = bindparam(f"{listed.at}limit", type_=BigInteger())
-        wanted = select(_ONE).select_from(first).where(*is_wanted).limit(limit)
-        return or_(_count(wanted.subquery("enough")) >= limit, _count(first) < _FEW)
+        wanted = select(_ONE).select_from(seen).where(*is_wanted).limit(limit)
+        return or_(listed.count(wanted) >= limit, listed.count(first) < _FEW)
 
     def page(self, turn: Condition | None = None) -> Select[Any]:
         """The page: the rows are walked until it is full."""
@@ -276,10 +281,6 @@ class ByValues(Gathering):
             return EVERY_VALUE[column]
         name = "domains" if column == "domain_number" else self.listed.at + column
         return bindparam(name, type_=JSONArray())
-
-
-def _count(rows: FromClause) -> ColumnElement[int]:
-    return select(func.count()).select_from(rows).scalar_subquery()
 
 
 def _times(part: str, few: ColumnElement[int]) -> ColumnElement[int]:
