@@ -21,8 +21,8 @@ KeyId: TypeAlias = str | None
 class Connection(Protocol):
     """A connection that may be left unread for a while."""
 
-    def pause(self) -> None:
-        """Read nothing of it."""
+    def pause(self) -> bool:
+        """Read nothing of it, if it is still there."""
 
     def resume(self) -> None:
         """Read it again."""
@@ -42,7 +42,8 @@ class Absences:
     def begin(self, connection: Connection, key_id: KeyId, seconds: float) -> None:
         """Hear a connection of a key no more for so long, whatever was said of it before."""
         self.forget(connection)
-        connection.pause()
+        if not connection.pause():
+            return
         timer = asyncio.get_running_loop().call_later(seconds, self._end, connection)
         self._absent.setdefault(key_id, OrderedDict())[connection] = timer
         self._keys[connection] = key_id

@@ -46,10 +46,12 @@ class GatedProtocol(GuardedProtocol):
         self._gate.forget(self)
         super().connection_lost(exc)
 
-    def pause(self) -> None:
-        """Read nothing of the connection."""
-        if not self.transport.is_closing():
-            self.flow.pause_reading()
+    def pause(self) -> bool:
+        """Read nothing of the connection, if it is still there."""
+        if self.transport.is_closing():
+            return False
+        self.flow.pause_reading()
+        return True
 
     def resume(self) -> None:
         """Read it again; it is not idle for what nobody has read."""

@@ -27,16 +27,14 @@ def may_be_far_away(shape: PageShape) -> bool:
     other = OTHER_DATE.get(shape.order.column)
     if other is None or shape.page.limit is None or shape.is_narrow or shape.via is Kind.DOMAIN:
         return False
-    return not {"status", *RANGES[other]}.isdisjoint(shape.filter)
+    # Where the rest of a filter is rare, every month would be walked for it.
+    own, others = RANGES[shape.order.column], {"status", *RANGES[other]}
+    return not others.isdisjoint(shape.filter) and others.issuperset(set(shape.filter).difference(own))
 
 
 @dataclass(frozen=True, slots=True)
 class ByMonths(Way):
     """The index that has the list in its order for each month of the other date and each status."""
-
-    def finds_few(self) -> Condition:
-        """It looks at few rows whatever is wanted."""
-        return true()
 
     def page(self, turn: Condition | None = None) -> Select[Any]:
         """The page, of a page of each month and status."""
@@ -75,7 +73,7 @@ class ByMonths(Way):
         source = Source.of(listed.shape.kind, listed.shape.via, f"{listed.at}month_")
         month = month_of(self._other(source.rows))
         found = select(month.label("month")).where(
-            source.is_listed(listed.parent, turn), begins(month), self._until(month)
+            source.is_in_list(listed.parent, turn), begins(month), self._until(month)
         )
         return listed.beside_parent(found.order_by(month).limit(_ONE))
 

@@ -43,7 +43,7 @@ def count_of(
     if is_narrow and read.via is None and not wanted:
         return counted.where(in_scope(source.rows, dialect, by_organization=False, by_domain=True))
     if not set(NAMED).isdisjoint(wanted):
-        return counted.where(source.is_found(parent, dialect))
+        return counted.where(source.is_found_by_leak(parent, dialect))
     return counted.where(source.is_of(parent), source.is_in_scope(dialect))
 
 

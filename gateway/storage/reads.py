@@ -20,7 +20,7 @@ from gateway.storage.json_text import JsonText, json_values, list_values, shape_
 from gateway.storage.pages import count_of, rows_of_page
 from gateway.storage.scope import as_shown, in_scope, of_organization, scope_values, visible_node
 from gateway.storage.shapes import PageShape, Reach
-from gateway.storage.statements import SQLITE, Command, LookUp, Statement, bound_list, each, is_in, nesting
+from gateway.storage.statements import SQLITE, Command, LookUp, Statement, bound_list, each, is_in, is_too_deep
 from gateway.storage.tables import leaks, nodes
 from gateway.storage.types import Id
 from gateway.storage.ways import FEW
@@ -36,8 +36,6 @@ _STATEMENTS_KEPT = 1024
 _SELECTIONS_KEPT = 512
 _SCOPES_KEPT = 512
 _LOOK_UPS_KEPT = 1024
-_MOST_NESTED = 11
-"""SQLite's parser has a stack for a hundred symbols (YYSTACKDEPTH), of which a parenthesis takes up to nine."""
 
 
 class SQLStore:
@@ -151,7 +149,7 @@ class Statements:
     def _built(self, build: Callable[[bool], Select[Any]]) -> Statement:
         """A statement that finds pages by the best way, or in order where that is nested too deep for SQLite."""
         statement = Statement(build(False), self._dialect)
-        if self._dialect is SQLITE and nesting(statement.sql) > _MOST_NESTED:
+        if self._dialect is SQLITE and is_too_deep(statement.sql):
             return Statement(build(True), self._dialect)
         return statement
 

@@ -112,7 +112,7 @@ class Source:
             return self.rows.c.organization_number == only_if(turn, bindparam("organization"))
         return true()
 
-    def is_listed(self, parent: ColumnElement[Any] | None, turn: Condition | None = None) -> Condition:
+    def is_in_list(self, parent: ColumnElement[Any] | None, turn: Condition | None = None) -> Condition:
         """Whether a row is in the list of the parent, or of the organization where there is none, in scope or not."""
         by_parent = self.is_of(parent, turn)
         is_found = self.are_leaks and (parent is not None or turn is not None)
@@ -123,8 +123,8 @@ class Source:
         is_found = self.are_leaks and (self.parent is not None or turn is not None)
         return in_scope(self.rows, dialect, by_organization=not is_found)
 
-    def is_found(self, parent: ColumnElement[Any] | None, dialect: Dialect) -> Condition:
-        """Whether a row that is found by its leak belongs to the parent, and lies in the scope."""
+    def is_found_by_leak(self, parent: ColumnElement[Any] | None, dialect: Dialect) -> Condition:
+        """Whether a row belongs to the parent and lies in the scope, where no index is wanted for that."""
         if self.are_leaks and self.parent is not None:
             return in_scope(self.rows, dialect) & (unindexed(self.parent, dialect) == parent)
         return self.is_in_scope(dialect) & self.is_of(parent)

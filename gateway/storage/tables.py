@@ -35,7 +35,7 @@ LISTED_BY = ("domain_number", "risk_level", "risk_level_name", "status", "first_
 """What a list of leaks is ordered, filtered and scoped by: every link repeats it, and every index of a list has it."""
 
 OTHER_DATE: Final = {"added_at": "first_seen", "first_seen": "added_at"}
-"""What is another matter than the one, and still goes up with it."""
+"""The other date of a leak, which mostly goes up with the one."""
 
 EVERY_VALUE: Final[dict[str, ColumnElement[str]]] = {
     column: literal_column(f"'{orjson.dumps(list(values)).decode()}'", Text())

@@ -42,6 +42,9 @@ RANGES: Final = {
 """The parts of a filter that are a range of a column."""
 
 _FEW: Final[ColumnElement[int]] = bindparam("few", type_=BigInteger())
+_LOGINS_TO_A_LEAK: Final[ColumnElement[int]] = literal_column("8", BigInteger())
+"""One index tells all leaks of a login: so many are as much work as one leak that has to be looked up."""
+
 _ONE: Final[ColumnElement[int]] = literal_column("1")
 _NONE: Final[ColumnElement[int]] = literal_column("0")
 
@@ -81,17 +84,17 @@ class LeakList:
 
     def has_few(self, rows: FromClause, *conditions: Condition) -> Condition:
         """Whether few of the parent's rows meet some conditions; counting ends where there are more."""
-        found = select(_ONE).select_from(rows).where(self.source.is_listed(self.parent), *conditions)
+        found = select(_ONE).select_from(rows).where(self.source.is_in_list(self.parent), *conditions)
         return self.count(found.limit(_FEW)) < _FEW
 
     def is_rare(self, part: str) -> Condition:
-        """Whether few leaks have what a part of the filter names, and no more than the parent has."""
-        number = self.count(leaks_of(part, self.at + part).with_only_columns(_ONE).limit(_times(part, _FEW)))
-        is_small = number < _times(part, _FEW)
+        """Whether few leaks have what a part of the filter names, and the parent does not have much fewer."""
+        number = self.count(leaks_of(part, self.at + part).with_only_columns(_ONE).limit(_most(part)))
+        is_small = number < _most(part)
         if self.parent is None:
             return is_small
-        as_much = number // literal_column("8") if part == "login" else number
-        of_parent = select(_ONE).select_from(self.rows).where(self.source.is_listed(self.parent))
+        as_much = number // _LOGINS_TO_A_LEAK if part == "login" else number
+        of_parent = select(_ONE).select_from(self.rows).where(self.source.is_in_list(self.parent))
         return is_small & (self.count(of_parent.limit(as_much)) >= as_much)
 
     def page(self, found: FromClause) -> Select[Any]:
@@ -117,12 +120,16 @@ class Way(ABC):
     def page(self, turn: Condition | None = None) -> Select[Any]:
         """The ids and places of the page, if it is its turn."""
 
+
+class Counted(Way):
+    """A way that is good where few rows are found by it, and that can be told before."""
+
     @abstractmethod
     def finds_few(self) -> Condition:
         """Whether the index finds few rows, before all else is looked at."""
 
 
-class Gathering(Way):
+class Gathering(Counted):
     """An index whose rows are all gathered, and then put in order."""
 
     @abstractmethod
@@ -174,7 +181,7 @@ class InOrder(ByColumn):
             # To tell whether a row is wanted, another has to be looked at: only short lists are known to end.
             return false() if listed.parent is None else listed.has_few(listed.rows)
         told_by = sorted({"organization_number", "domain_number", *map(FILTERED.__getitem__, shape.filter)})
-        in_range = listed.source.is_listed(listed.parent), *listed.holds(listed.range(), found_by=listed.range())
+        in_range = listed.source.is_in_list(listed.parent), *listed.holds(listed.range(), found_by=listed.range())
         all_ = select(*map(listed.rows.c.__getitem__, told_by)).where(*in_range)
         in_order = bounded(all_, shape, listed.place, listed.source.leak_id, listed.at)
         first = in_order.limit(_FEW)
@@ -198,12 +205,12 @@ class ByLogin(Gathering):
         listed, rows = self.listed, self.listed.rows
         return listed.found(rows).where(
             rows.c.organization_number == only_if(turn, bindparam("organization")),
-            listed.source.is_found(listed.parent, listed.dialect),
+            listed.source.is_found_by_leak(listed.parent, listed.dialect),
             *listed.holds(listed.shape.filter, found_by=["login"]),
         )
 
     def finds_few(self) -> Condition:
-        """Whether few leaks have the login, and fewer than the parent has."""
+        """Whether few leaks have the login, the parent's or not."""
         return self.listed.is_rare("login")
 
 
@@ -217,13 +224,13 @@ class ByName(Gathering):
         """The rows of the named thing's leaks, if it is their turn."""
         listed, source = self.listed, self.listed.source
         return listed.found(listed.rows).where(
-            source.leak_id.in_(listed.beside_parent(self._named(turn).limit(_times(self.part, _FEW)))),
-            source.is_found(listed.parent, listed.dialect),
+            source.leak_id.in_(listed.beside_parent(self._named(turn).limit(_most(self.part)))),
+            source.is_found_by_leak(listed.parent, listed.dialect),
             *listed.rest([self.part]),
         )
 
     def finds_few(self) -> Condition:
-        """Whether few leaks have what is named, and fewer than the parent has."""
+        """Whether few leaks have what is named, the parent's or not."""
         return self.listed.is_rare(self.part)
 
     def _named(self, turn: Condition | None = None) -> Select[Any]:
@@ -236,16 +243,14 @@ class NextToName(ByName):
     def rows(self, turn: Condition | None = None) -> Select[Any]:
         """The rows of the named thing's leaks, if it is their turn."""
         listed, source = self.listed, self.listed.source
-        named = listed.beside_parent(self._named(turn).distinct().limit(_times(self.part, _FEW))).subquery(
-            f"{listed.at}named"
-        )
+        named = listed.beside_parent(self._named(turn).distinct().limit(_most(self.part))).subquery(f"{listed.at}named")
         # A query that has an OFFSET stays where it is.
         row = listed.found(listed.rows).where(
             source.leak_id == named.c[0],
-            source.is_found(listed.parent, listed.dialect),
+            source.is_found_by_leak(listed.parent, listed.dialect),
             *listed.rest([self.part]),
         )
-        one = row.offset(_NONE).lateral(f"{listed.at}of_name")
+        one = listed.beside_parent(row.correlate(named).offset(_NONE)).lateral(f"{listed.at}of_name")
         return select(*one.c).select_from(named.join(one, true()))
 
 
@@ -283,6 +288,5 @@ class ByValues(Gathering):
         return bindparam(name, type_=JSONArray())
 
 
-def _times(part: str, few: ColumnElement[int]) -> ColumnElement[int]:
-    """How many leaks of a part are as much work as a few: of a login more, since one index tells them."""
-    return few * literal_column("8") if part == "login" else few
+def _most(part: str) -> ColumnElement[int]:
+    return _FEW * _LOGINS_TO_A_LEAK if part == "login" else _FEW

@@ -18,7 +18,7 @@ from gateway.storage.statements import SQLITE, Command
 from schema.pages import Order, PageRequest
 from schema.records import Kind, LeakStatus
 from schema.scope import Scope
-from schema.store import Filter, Pages, ask
+from schema.store import Column, Filter, JsonList, JsonNodes, JsonObject, Pages, Written, ask
 from tests.gateway.storage.costs import looked_at
 
 FEW, SETTLED, MONTHS = 60, 40, 24
@@ -83,4 +83,10 @@ async def test_what_lies_far_behind_costs_the_same_in_a_long_list_and_is_the_sam
                 (found,), (all_,) = await store.run(ask(scope, [page, whole]))
                 assert list(found.rows) == list(all_.rows)[:10] != [], page
                 costs.append(await looked_at(engine, database_url, statements.command(scope, page)))
+                if via is None:
+                    written = Written(JsonList(page, (("nodes", JsonNodes(JsonObject((("id", Column("id")),)))),)))
+                    (text,) = (await store.run(ask(scope, [written])))[0]
+                    ids = [node["id"] for node in orjson.loads(text)["nodes"]]
+                    assert ids == [leak.id for leak in found.rows]
+                    costs[-1] += await looked_at(engine, database_url, statements.command(scope, written))
             assert costs[1] < 1.7 * costs[0] + 20, (wanted, column, via, costs)

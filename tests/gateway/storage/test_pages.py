@@ -9,7 +9,9 @@ import pytest
 from gateway.keys import parse
 from gateway.storage.callers import find_key
 from gateway.storage.database import open_engine
+from gateway.storage.engine import fetch
 from gateway.storage.reads import SQLStore
+from gateway.storage.statements import SQLITE, Command
 from schema.pages import Key, Order, PageRequest
 from schema.records import Kind, Leak, LeakStatus, RiskLevelName
 from schema.scope import Scope
@@ -122,6 +124,35 @@ async def test_a_page_is_the_same_whichever_way_it_is_found(world: World, few: i
                 assert (list(one.rows), one.has_more) == (list(expected), len(rest.rows) > limit), (whole, order, page)
                 found += len(one.rows)
     assert found > 200
+
+
+@pytest.mark.parametrize("few", [1, 5, 1_000_000])
+@pytest.mark.parametrize("via", [Kind.DOMAIN, Kind.ENDPOINT, Kind.RESOURCE, Kind.USER])
+async def test_of_several_parents_each_has_its_own_page(world: World, via: Kind, few: int) -> None:
+    async with open_engine(world.url) as engine:
+        if engine.dialect is not SQLITE:
+            await engine.run(fetch(Command("ANALYZE")))
+        store = SQLStore(engine, few)
+        stored = await find_key(engine, parse(world.keys["read"]) or "")
+        assert stored is not None
+        scope = stored.caller.default_scope
+        wide = Scope(scope.organization, scope.domains + NOBODYS)
+        ((all_,),) = await store.run(ask(scope, [Pages(Kind.LEAK, None, (0,), PageRequest(None), Order("added_at"))]))
+        parents: Sequence[str | int] = scope.domains
+        if via is not Kind.DOMAIN:
+            order = Order({Kind.ENDPOINT: "filename", Kind.RESOURCE: "resource", Kind.USER: "identity"}[via])
+            ids = tuple(leak.id for leak in all_.rows)
+            (nodes,) = await store.run(ask(scope, [Pages(via, Kind.LEAK, ids, PageRequest(None), order)]))
+            parents = list(dict.fromkeys(node.id for page in nodes for node in page.rows))
+        found = 0
+        for wanted, limit in itertools.product([*FILTERS, *RARE], (2, 100)):
+            page = Pages(Kind.LEAK, via, tuple(parents), PageRequest(limit), Order("added_at"), wanted)
+            whole = replace(page, page=PageRequest(None))
+            pages, lists = await store.run(ask(wide, [page, whole]))
+            assert [list(one.rows) for one in pages] == [list(one.rows)[:limit] for one in lists], page
+            found += sum(len(one.rows) for one in pages)
+        assert len(parents) > 2
+        assert found > 100
 
 
 def _placed(number: int, order: Order, rows: Sequence[Leak]) -> PageRequest:

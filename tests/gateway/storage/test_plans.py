@@ -20,14 +20,14 @@ from gateway.storage.engine import Engine, Rows, fetch
 from gateway.storage.organizations import add_organization
 from gateway.storage.reads import SQLStore, Statements
 from gateway.storage.roles import SERVING_ROLE
-from gateway.storage.statements import SQLITE, Command
+from gateway.storage.statements import SQLITE, Command, is_too_deep
 from schema.batches import Request
 from schema.execution.execute import Executor, Operation
 from schema.execution.limits import Limits
 from schema.pages import Order, PageRequest
 from schema.records import CONNECTED, Kind, LeakStatus, RiskLevelName
 from schema.scope import Caller, KeyScope, Scope
-from schema.store import Counts, Filter, Lookup, Pages, Read
+from schema.store import Column, Counts, Filter, JsonList, JsonNodes, JsonObject, Lookup, Pages, Read, Written
 from tests.conftest import ENGINES, fresh_database
 from tests.gateway.storage.costs import looked_at
 from tests.operations import CountingEngine
@@ -346,6 +346,28 @@ async def test_a_filter_by_a_name_does_not_walk_the_organization(
         ):
             command = stored.command("large", read)
             assert await looked_at(stored.engine, empty_url, command) < LARGE / 100, read
+
+
+@pytest.mark.parametrize("empty_url", ["sqlite"], indirect=True)
+async def test_no_page_is_nested_too_deep_to_be_found_by_the_best_way(
+    stored: Stored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scopes = stored.scopes["narrow"], replace(stored.scopes["large"], domains=tuple(range(1, 20)))
+    nodes = (("nodes", JsonNodes(JsonObject((("id", Column("id")),)))),)
+    many = Filter(status=(LeakStatus.NEW,), login="a", added_at_until=AT, first_seen_since=AT, risk_level_max=4)
+    for scope, page in itertools.product(scopes, pages_of_leaks(None, (0,), [*FILTERS, many])):
+        written = Written(JsonList(page, nodes))
+        sql = Statements(SQLITE).command(scope, written).sql
+        with monkeypatch.context() as patched:
+            patched.setattr("gateway.storage.reads.is_too_deep", lambda _: False)
+            assert sql == Statements(SQLITE).command(scope, written).sql, page
+
+
+async def test_what_is_nested_too_deep_is_told() -> None:
+    deep = "(" * 200 + "1" + ")" * 200
+    assert is_too_deep(f"SELECT {deep}")
+    assert not is_too_deep("SELECT id FROM leaks WHERE id = ?")
+    assert not is_too_deep("SELECT ?")
 
 
 @pytest.mark.parametrize("empty_url", ["sqlite"], indirect=True)
