@@ -4,8 +4,7 @@ In order, a page costs what stands ahead of its last row; through an index, it c
 is good for all values. So a statement counts first, no further than to a bound: the leaks of what a filter names;
 whether the order soon meets enough of what is wanted; what other indexes of the filter would find. It takes the first
 way that stays below the bound. Where none does, the page is put together by months, if it can be, or else the order is
-walked. PostgreSQL chooses by its statistics, but for names, of which those do not tell how many leaks have one, and for
-months.
+walked. PostgreSQL chooses by its statistics, but for names, of which those do not tell how many leaks have one.
 
 The newest leaks with a level, for SQLite and abridged:
 
@@ -90,7 +89,7 @@ def _ways(listed: LeakList) -> tuple[Sequence[Way], Way]:
     by_name = [*_by_name(listed)]
     order = InOrder.of(listed, looked_at=NAMED if by_name else ())
     ways: list[Way] = [*by_name, order, *_gathering(listed)]
-    if not may_be_far_away(listed.shape):
+    if listed.dialect is not SQLITE or not may_be_far_away(listed.shape):
         return ways, order
     months = ByMonths(listed)
     return [*ways, months], months

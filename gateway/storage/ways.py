@@ -244,14 +244,16 @@ class NextToName(ByName):
         """The rows of the named thing's leaks, if it is their turn."""
         listed, source = self.listed, self.listed.source
         named = listed.beside_parent(self._named(turn).distinct().limit(_most(self.part))).subquery(f"{listed.at}named")
-        # A query that has an OFFSET stays where it is.
+        # A query that has an OFFSET stays where it is: by the leak, and not by the parent, which may have many.
         row = listed.found(listed.rows).where(
-            source.leak_id == named.c[0],
-            source.is_found_by_leak(listed.parent, listed.dialect),
-            *listed.rest([self.part]),
+            source.leak_id == named.c[0], source.is_in_scope(listed.dialect), *listed.rest([self.part])
         )
-        one = listed.beside_parent(row.correlate(named).offset(_NONE)).lateral(f"{listed.at}of_name")
-        return select(*one.c).select_from(named.join(one, true()))
+        if source.parent is None:
+            one = row.correlate(named).offset(_NONE).lateral(f"{listed.at}of_name")
+            return select(*one.c).select_from(named.join(one, true()))
+        row = row.add_columns(source.parent.label("parent"))
+        one = row.correlate(named).offset(_NONE).lateral(f"{listed.at}of_name")
+        return select(one.c.leak_id, one.c.place).select_from(named.join(one, one.c.parent == listed.parent))
 
 
 @dataclass(frozen=True, slots=True)
