@@ -8,6 +8,7 @@ from gateway.importing.ids import leak_id, namespace_of
 from gateway.importing.nodes import Nodes
 from gateway.importing.records import ImportedLeak
 from gateway.storage.imports import Changes, Row
+from gateway.storage.types import month_of
 from schema.records import Domain, Kind, Organization
 
 
@@ -135,8 +136,7 @@ class Plan:
                 record.url,
                 record.login,
                 record.login_folded,
-                record.first_seen,
-                record.added_at,
+                *_dates(record),
                 record.fingerprint,
                 content_hash(leak.content, connections),
             )
@@ -167,7 +167,12 @@ class Plan:
 
 def _listed_by(leak: Candidate) -> Row:
     record = leak.record
-    return leak.domain.number, record.risk_level, record.first_seen, record.added_at, record.risk_level_name
+    return leak.domain.number, record.risk_level, *_dates(record), record.risk_level_name
+
+
+def _dates(record: ImportedLeak) -> Row:
+    dates = record.first_seen, record.added_at
+    return *dates, *map(month_of, dates)
 
 
 def _node_id(link: Row) -> str:

@@ -3,13 +3,14 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from sqlalchemy import Select, Table, and_, func, or_, select
+from sqlalchemy import ColumnElement, Integer, Select, Table, and_, cast, func, or_, select
 
 from gateway.storage.engine import Damaged, Engine, Rows, fetch
 from gateway.storage.migrations import is_at_head
 from gateway.storage.roles import BOUNDED, POLICIES
 from gateway.storage.statements import SQLITE, Command, Statement
-from gateway.storage.tables import LISTED_BY, endpoint_dates, leaks, links, metadata, nodes
+from gateway.storage.tables import MONTH, REPEATED, endpoint_dates, leaks, links, metadata, nodes
+from gateway.storage.types import NO_MONTH, Instant
 from schema.records import Kind
 
 _BROKEN_PAGES = "SELECT integrity_check FROM pragma_integrity_check(20) WHERE integrity_check <> 'ok'"
@@ -38,7 +39,8 @@ async def find_troubles(engine: Engine) -> list[str]:
     Raises:
         Unavailable: it does not answer just now.
     """
-    checks: tuple[Check, ...] = (*(_SQLITE if engine.dialect is SQLITE else _POSTGRESQL), _version, _links, _dates)
+    own = _SQLITE if engine.dialect is SQLITE else _POSTGRESQL
+    checks: tuple[Check, ...] = (*own, _version, _links, _months, _dates)
     troubles: list[str] = []
     for check in checks:
         try:
@@ -94,20 +96,34 @@ async def _links(engine: Engine) -> Sequence[str]:
     """What a link repeats of its leak, no constraint holds to."""
     if not await is_at_head(engine):
         return ()
-    troubles = []
-    for link in links.values():
-        ((count,),) = await _rows(engine, Statement(_differing(link), engine.dialect).sql)
-        if count:
-            troubles.append(f"{count} rows of {link.name} do not repeat what their leak says.")
-    return troubles
+    return [
+        f"{count} rows of {link.name} do not repeat what their leak says."
+        for link in links.values()
+        if (count := await _count(engine, _differing(link)))
+    ]
+
+
+async def _months(engine: Engine) -> Sequence[str]:
+    """A month is worked out where a leak is written."""
+    if not await is_at_head(engine):
+        return ()
+    is_another = or_(*(leaks.c[month] != _month(leaks.c[date]) for date, month in MONTH.items()))
+    count = await _count(engine, select(func.count()).select_from(leaks).where(is_another))
+    return [f"{count} rows of {leaks.name} name another month than their dates lie in."] if count else ()
 
 
 async def _dates(engine: Engine) -> Sequence[str]:
     """What a domain's leaks gave, the organization's leaks gave."""
     if not await is_at_head(engine):
         return ()
-    ((count,),) = await _rows(engine, Statement(_too_new(), engine.dialect).sql)
+    count = await _count(engine, _too_new())
     return [f"{count} rows of {endpoint_dates.name} are newer than their endpoint's date."] if count else ()
+
+
+def _month(date: ColumnElement[str]) -> ColumnElement[int]:
+    text: ColumnElement[str] = Instant().column_expression(date)
+    year, month = (cast(func.substr(text, *place), Integer) for place in ((1, 4), (6, 2)))
+    return func.coalesce(12 * year + month, NO_MONTH)
 
 
 def _too_new() -> Select[Any]:
@@ -120,8 +136,13 @@ def _too_new() -> Select[Any]:
 
 def _differing(link: Table) -> Select[Any]:
     is_its_leak = and_(leaks.c.organization_number == link.c.organization_number, leaks.c.id == link.c.leak_id)
-    differs = or_(*(link.c[name] != leaks.c[name] for name in LISTED_BY))
+    differs = or_(*(link.c[name] != leaks.c[name] for name in REPEATED))
     return select(func.count()).select_from(link.join(leaks, is_its_leak)).where(differs)
+
+
+async def _count(engine: Engine, counted: Select[Any]) -> int:
+    (((count,),),) = await engine.run(fetch(Statement(counted, engine.dialect).bind()))
+    return int(count)
 
 
 async def _rows(engine: Engine, sql: str, *values: Any) -> Rows:

@@ -89,7 +89,7 @@ def _ways(listed: LeakList) -> tuple[Sequence[Way], Way]:
     by_name = [*_by_name(listed)]
     order = InOrder.of(listed, looked_at=NAMED if by_name else ())
     ways: list[Way] = [*by_name, order, *_gathering(listed)]
-    if listed.dialect is not SQLITE or not may_be_far_away(listed.shape):
+    if not may_be_far_away(listed.shape):
         return ways, order
     months = ByMonths(listed)
     return [*ways, months], months

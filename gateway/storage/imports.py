@@ -36,7 +36,7 @@ class Changes:
         leaks: The new and the updated.
         unlinked: The ids of leaks whose connections are replaced by those in `links`.
         restated: Leaks whose connections stay, but are listed by other values: domain number, risk level, first seen,
-            added at, risk level's name, organization number and id.
+            added at, the months of both, risk level's name, organization number and id.
         links: The new connections, by kind: a row, and once more the organization number and the id of its leak, which
             tells the status.
     """
@@ -178,6 +178,8 @@ def _restate(table: Table) -> Any:
         table.c.risk_level,
         table.c.first_seen,
         table.c.added_at,
+        table.c.first_seen_month,
+        table.c.added_at_month,
         table.c.risk_level_name,
     )
     return (

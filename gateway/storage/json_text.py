@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, FromClause, Select, Text, cast, func, lite
 from sqlalchemy.engine.interfaces import Dialect
 
 from gateway.storage.conditions import filter_values, ordering, page_values
+from gateway.storage.months import month_values
 from gateway.storage.pages import count_of, nodes_of_leak, rows_of_page
 from gateway.storage.shapes import PageShape, Reach
 from gateway.storage.statements import SQLITE
@@ -177,7 +178,7 @@ def json_values(selected: Sequence[Any]) -> dict[str, Any]:
 def list_values(pages: Pages, place: int = 0) -> dict[str, Any]:
     """What the list at a place binds."""
     at = f"p{place}_"
-    values = page_values(pages.page, at) | filter_values(pages.filter, at)
+    values = page_values(pages.page, at) | filter_values(pages.filter, at) | month_values(pages, at)
     return values if pages.page.limit is None else values | {f"{at}limit": pages.page.limit}
 
 

@@ -5,21 +5,36 @@ there is an index that has the list in its order for each month of the other dat
 together of a page of each.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import CTE, ColumnElement, FromClause, Select, Text, bindparam, literal_column, select, true, union_all
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    FromClause,
+    Integer,
+    Select,
+    Text,
+    bindparam,
+    literal_column,
+    select,
+    true,
+    union_all,
+)
 
 from gateway.storage.scope import Condition, in_scope
 from gateway.storage.shapes import PageShape, Source, bounded
 from gateway.storage.statements import ForEach, each, rows_for_each
-from gateway.storage.tables import OTHER_DATE
-from gateway.storage.types import Instant, month_before, month_of
+from gateway.storage.tables import MONTH, OTHER_DATE
+from gateway.storage.types import NO_MONTH, month_of
 from gateway.storage.ways import RANGES, Way
 from schema.records import Kind, LeakStatus
+from schema.store import Pages
 
-_ONE: Final[ColumnElement[int]] = literal_column("1")
+_LAST_MONTH: Final = month_of("9999-12-31T23:59:59.999Z")
+_BEGIN_OF_A_MONTH: Final = "-01T00:00:00.000Z"
+
+_ONE: Final[ColumnElement[int]] = literal_column("1", Integer())
 
 
 def may_be_far_away(shape: PageShape) -> bool:
@@ -30,6 +45,18 @@ def may_be_far_away(shape: PageShape) -> bool:
     # Where the rest of a filter is rare, every month would be walked for it.
     own, others = RANGES[shape.order.column], {"status", *RANGES[other]}
     return not others.isdisjoint(shape.filter) and others.issuperset(set(shape.filter).difference(own))
+
+
+def month_values(read: Pages, at: str = "") -> dict[str, int]:
+    """What the months of a page bind: the first and the last that the other date may lie in."""
+    other = OTHER_DATE.get(read.order.column)
+    if other is None:
+        return {}
+    since, until = (getattr(read.filter, part) for part in RANGES[other])
+    # What has no date lies in no range.
+    first = NO_MONTH if since is None and until is None else max(month_of(since), NO_MONTH + 1)
+    last = _LAST_MONTH if until is None else month_of(until) - until.endswith(_BEGIN_OF_A_MONTH)
+    return {f"{at}first_month": first, f"{at}last_month": last}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +70,7 @@ class ByMonths(Way):
         of_month = listed.found(listed.rows).where(
             in_scope(listed.rows, listed.dialect),
             source.is_of(listed.parent),
-            month_of(self._other(listed.rows)) == months.c.month,
+            _month(listed.rows, listed.shape) == months.c.month,
             listed.rows.c.status == statuses.c.value,
             *listed.rest(["status"]),
         )
@@ -61,37 +88,20 @@ class ByMonths(Way):
 
     def _months(self, turn: Condition | None) -> CTE:
         """The months of the range that the parent has leaks of, each looked for behind the last."""
-        first = self._first_month(self._since, turn).subquery(f"{self.listed.at}first_month")
-        months = select(first.c.month).cte(f"{self.listed.at}months", recursive=True, nesting=True)
-        behind = self._first_month(lambda month: month > months.c.month).correlate(months).scalar_subquery()
+        at = self.listed.at
+        first = self._next_month(bindparam(f"{at}first_month", type_=Integer()), turn).subquery(f"{at}first")
+        months = select(first.c.month).cte(f"{at}months", recursive=True, nesting=True)
+        behind = self._next_month(months.c.month + _ONE).correlate(months).scalar_subquery()
         return months.union_all(select(behind).where(months.c.month.is_not(None)))
 
-    def _first_month(
-        self, begins: Callable[[ColumnElement[str]], Condition], turn: Condition | None = None
-    ) -> Select[Any]:
+    def _next_month(self, begin: ColumnElement[int], turn: Condition | None = None) -> Select[Any]:
         listed = self.listed
         source = Source.of(listed.shape.kind, listed.shape.via, f"{listed.at}month_")
-        month = month_of(self._other(source.rows))
-        found = select(month.label("month")).where(
-            source.is_in_list(listed.parent, turn), begins(month), self._until(month)
-        )
-        return listed.beside_parent(found.order_by(month).limit(_ONE))
+        month = _month(source.rows, listed.shape)
+        last: ColumnElement[int] = bindparam(f"{listed.at}last_month", type_=Integer())
+        in_range = source.is_in_list(listed.parent, turn), month >= begin, month <= last
+        return listed.beside_parent(select(month.label("month")).where(*in_range).order_by(month).limit(_ONE))
 
-    def _since(self, month: ColumnElement[str]) -> Condition:
-        since, until = RANGES[OTHER_DATE[self.listed.shape.order.column]]
-        if since in self.listed.shape.filter:
-            return month >= month_of(self._bound(since))
-        if until in self.listed.shape.filter:
-            # What has no date stands before all months, and lies in no range.
-            return month > month_of(bindparam("no_date", None, type_=Instant()))
-        return true()
 
-    def _until(self, month: ColumnElement[str]) -> Condition:
-        _, until = RANGES[OTHER_DATE[self.listed.shape.order.column]]
-        return month <= month_before(self._bound(until)) if until in self.listed.shape.filter else true()
-
-    def _bound(self, part: str) -> ColumnElement[str]:
-        return bindparam(self.listed.at + part, type_=Instant())
-
-    def _other(self, rows: FromClause) -> ColumnElement[str]:
-        return rows.c[OTHER_DATE[self.listed.shape.order.column]]
+def _month(rows: FromClause, shape: PageShape) -> ColumnElement[int]:
+    return rows.c[MONTH[OTHER_DATE[shape.order.column]]]

@@ -11,6 +11,7 @@ from sqlalchemy.engine.interfaces import Dialect
 
 from gateway.storage.conditions import NAMED, NODE_FILTERS, is_listed, matches, parts
 from gateway.storage.finding import ids_of_page
+from gateway.storage.months import may_be_far_away
 from gateway.storage.scope import as_shown, in_scope, of_leak, of_organization
 from gateway.storage.shapes import PageShape, Source, bounded
 from gateway.storage.statements import SQLITE, each, unindexed
@@ -21,7 +22,7 @@ from schema.store import Counts
 
 def rows_of_page(shape: PageShape, parent: ColumnElement[Any] | None, dialect: Dialect, at: str = "") -> Select[Any]:
     """The rows of one parent's page, all columns, in the direction that it is read in."""
-    if shape.by is not None and not (shape.by == "filter" and dialect is not SQLITE):
+    if shape.by is not None and (dialect is SQLITE or shape.by != "filter" or may_be_far_away(shape)):
         return _leaks_by(shape, shape.by, dialect, at)
     if shape.kind is Kind.LEAK:
         return _leaks_of_page(shape, parent, dialect, at)

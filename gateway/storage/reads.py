@@ -17,6 +17,7 @@ from gateway.storage.engine import Engine, Rows
 from gateway.storage.explaining import measured
 from gateway.storage.finding import ids_of_page
 from gateway.storage.json_text import JsonText, json_values, list_values, shape_of
+from gateway.storage.months import month_values
 from gateway.storage.pages import count_of, rows_of_page
 from gateway.storage.scope import as_shown, in_scope, of_organization, scope_values, visible_node
 from gateway.storage.shapes import PageShape, Reach
@@ -203,7 +204,7 @@ def _as_it_is(row: Sequence[Any]) -> Sequence[Any]:
 
 def _page_values(read: Pages) -> dict[str, Any]:
     """What a page binds; one row more than its limit tells whether the list goes on."""
-    values = page_values(read.page) | filter_values(read.filter)
+    values = page_values(read.page) | filter_values(read.filter) | month_values(read)
     if read.page.limit is not None:
         values["limit"] = read.page.limit + 1
     return values if read.via is None else values | {"parents": read.parents}

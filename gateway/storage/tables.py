@@ -6,6 +6,7 @@ What a leak is listed by is repeated in the tables that connect it, so that the 
 are read in order from one index.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import orjson
@@ -28,14 +29,20 @@ from sqlalchemy import (
     literal_column,
 )
 
-from gateway.storage.types import Id, Instant, month_of
+from gateway.storage.types import Id, Instant
 from schema.records import CONNECTED, Kind, LeakStatus, RiskLevelName
 
 LISTED_BY = ("domain_number", "risk_level", "risk_level_name", "status", "first_seen", "added_at")
-"""What a list of leaks is ordered, filtered and scoped by: every link repeats it, and every index of a list has it."""
+"""What a list of leaks is ordered, filtered and scoped by: every index of a list has it."""
 
-OTHER_DATE: Final = {"added_at": "first_seen", "first_seen": "added_at"}
+OTHER_DATE: Final = {"first_seen": "added_at", "added_at": "first_seen"}
 """The other date of a leak, which mostly goes up with the one."""
+
+MONTH: Final = {date: f"{date}_month" for date in OTHER_DATE}
+"""The column that has the number of the month that a date lies in."""
+
+REPEATED: Final = (*LISTED_BY, *MONTH.values())
+"""What every link repeats of its leak."""
 
 EVERY_VALUE: Final[dict[str, ColumnElement[str]]] = {
     column: literal_column(f"'{orjson.dumps(list(values)).decode()}'", Text())
@@ -74,12 +81,16 @@ def _list_index(name: str, *first: str) -> Index:
     return Index(name, *dict.fromkeys((*first, *others)))
 
 
-def _index_by_month(table: Table, *first: str) -> None:
+def _indexes_by_month(table: str, first: Sequence[str], id_: str) -> list[Index]:
     """An index for each date: a list in its order for each month of the other date, and each status in that."""
-    for date, other in OTHER_DATE.items():
-        names = dict.fromkeys(("status", date, *table.primary_key.columns.keys(), *LISTED_BY))
-        behind = (table.c[name] for name in names if name not in first)
-        Index(f"ix_{table.name}_{date}_by_month", *(table.c[name] for name in first), month_of(table.c[other]), *behind)
+    return [
+        _list_index(f"ix_{table}_{date}_by_month", *first, MONTH[other], "status", date, id_)
+        for date, other in OTHER_DATE.items()
+    ]
+
+
+def _months() -> list[Column[int]]:
+    return [Column(month, Integer, nullable=False) for month in MONTH.values()]
 
 
 organizations = Table(
@@ -151,6 +162,7 @@ leaks = Table(
     _text("login_folded"),
     _instant("first_seen"),
     _instant("added_at"),
+    *_months(),
     Column("fingerprint", Text),
     Column("content_hash", BigInteger, nullable=False),
     CheckConstraint("risk_level BETWEEN 0 AND 10", name="risk_level"),
@@ -164,10 +176,9 @@ leaks = Table(
     ),
     _list_index("ix_leaks_status", "organization_number", "status", "risk_level_name", "domain_number", "id"),
     _list_index("ix_leaks_login", "organization_number", "login_folded", "id"),
+    *_indexes_by_month("leaks", ["organization_number"], "id"),
     sqlite_with_rowid=False,
 )
-
-_index_by_month(leaks, "organization_number")
 
 nodes = {
     Kind.RESOURCE: Table(
@@ -229,6 +240,7 @@ def _links(kind: Kind) -> Table:
         Column("risk_level", SmallInteger, nullable=False),
         _instant("first_seen"),
         _instant("added_at"),
+        *_months(),
         _text("risk_level_name"),
         _text("status"),
         ForeignKeyConstraint(["organization_number", "leak_id"], ["leaks.organization_number", "leaks.id"]),
@@ -246,12 +258,10 @@ def _links(kind: Kind) -> Table:
             "domain_number",
             "leak_id",
         ),
+        *_indexes_by_month(f"leak_{node}", ["organization_number", "node_id"], "leak_id"),
         sqlite_with_rowid=False,
     )
 
 
 links = {kind: _links(kind) for kind in CONNECTED}
 """Which leaks are connected to which nodes, a table a kind."""
-
-for link in links.values():
-    _index_by_month(link, "organization_number", "node_id")

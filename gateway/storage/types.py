@@ -3,7 +3,7 @@
 In Python both are text. PostgreSQL stores them natively, SQLite stores the text.
 """
 
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Text, Uuid
 from sqlalchemy.dialects.postgresql import TIMESTAMP
@@ -50,47 +50,21 @@ class Instant(TypeDecorator[str]):
         return _read_instant(column, type_=Text())
 
 
-class month_of(GenericFunction[str]):  # noqa: N801 - it is named as SQL names a function
-    """The month of an instant, in the engine's own form; months are ordered as instants are."""
-
-    type = Text()
-    inherit_cache = True
+NO_MONTH: Final = 0
+"""The month of no date: before all others."""
 
 
-class month_before(GenericFunction[str]):  # noqa: N801
-    """The last month that begins before an instant."""
-
-    type = Text()
-    inherit_cache = True
+def month_of(instant: str | None) -> int:
+    """The number of the month that an instant lies in, as they have gone by since the year 0."""
+    return NO_MONTH if instant is None else 12 * int(instant[:4]) + int(instant[5:7])
 
 
-class _stored_instant(GenericFunction[str]):  # noqa: N801
+class _stored_instant(GenericFunction[str]):  # noqa: N801 - it is named as SQL names a function
     inherit_cache = True
 
 
 class _read_instant(GenericFunction[str]):  # noqa: N801
     inherit_cache = True
-
-
-@compiles(month_of, "sqlite")
-def _month_in_sqlite(element: month_of, compiler: SQLCompiler, **options: Any) -> str:
-    return f"substr({compiler.process(element.clauses, **options)}, 1, 7)"
-
-
-@compiles(month_of, "postgresql")
-def _month_in_postgresql(element: month_of, compiler: SQLCompiler, **options: Any) -> str:
-    return f"date_trunc('month', {compiler.process(element.clauses, **options)} AT TIME ZONE 'UTC')"
-
-
-@compiles(month_before, "sqlite")
-def _month_before_in_sqlite(element: month_before, compiler: SQLCompiler, **options: Any) -> str:
-    return f"strftime('%Y-%m', {compiler.process(element.clauses, **options)}, '-0.001 seconds')"
-
-
-@compiles(month_before, "postgresql")
-def _month_before_in_postgresql(element: month_before, compiler: SQLCompiler, **options: Any) -> str:
-    instant = compiler.process(element.clauses, **options)
-    return f"date_trunc('month', ({instant} - interval '1 millisecond') AT TIME ZONE 'UTC')"
 
 
 @compiles(_stored_instant, "sqlite")

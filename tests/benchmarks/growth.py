@@ -160,7 +160,7 @@ def _add_supernode(connection: sqlite3.Connection) -> None:
     for table in ("endpoints", "resources"):
         connection.execute(
             f"INSERT INTO leak_{table} SELECT 1, id, ?, domain_number, risk_level, first_seen, added_at,"
-            " risk_level_name, status FROM leaks WHERE organization_number = 1 AND substr(id, 12, 1) IN ('0', '1', '2')",
+            " risk_level_name, status, first_seen_month, added_at_month FROM leaks WHERE organization_number = 1 AND substr(id, 12, 1) IN ('0', '1', '2')",
             (SUPERNODE,),
         )
 

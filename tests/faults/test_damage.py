@@ -126,6 +126,16 @@ async def test_links_that_do_not_repeat_their_leak_are_counted(fresh_world: Worl
     assert min(counts.values()) >= 2
 
 
+async def test_months_that_their_dates_do_not_lie_in_are_counted(fresh_world: World) -> None:
+    tables = ("leaks", "leak_resources", "leak_users", "leak_endpoints")
+    later = (f"UPDATE {table} SET added_at_month = added_at_month + 1" for table in tables)
+    await execute(fresh_world.url, *later)
+    (trouble,) = await troubles(fresh_world.url)
+    count, rest = trouble.split(maxsplit=1)
+    assert int(count) > 10
+    assert rest == "rows of leaks name another month than their dates lie in."
+
+
 async def test_dates_of_a_domain_that_are_newer_than_their_endpoints_are_counted(fresh_world: World) -> None:
     await execute(fresh_world.url, "UPDATE endpoint_dates SET date = '2999-01-01T00:00:00.000Z'")
     (trouble,) = await troubles(fresh_world.url)

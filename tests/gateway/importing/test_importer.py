@@ -70,6 +70,8 @@ async def test_a_record_is_stored_as_it_came(engine: Engine) -> None:
             "login_folded": "user@example.com",
             "first_seen": "2025-12-05T00:00:00.000Z",
             "added_at": "2025-12-05T01:09:22.879Z",
+            "first_seen_month": 2025 * 12 + 12,
+            "added_at_month": 2025 * 12 + 12,
         }.items()
     )
     (resource,) = await rows(engine, "resources")
@@ -88,6 +90,8 @@ async def test_a_record_is_stored_as_it_came(engine: Engine) -> None:
                 "risk_level": 5,
                 "first_seen": "2025-12-05T00:00:00.000Z",
                 "added_at": "2025-12-05T01:09:22.879Z",
+                "first_seen_month": 2025 * 12 + 12,
+                "added_at_month": 2025 * 12 + 12,
                 "risk_level_name": "medium",
                 "status": "new",
             }
@@ -300,8 +304,8 @@ async def test_connections_stay_where_a_record_says_nothing_of_them(engine: Engi
     assert await take(engine, line(connections=None)) == Summary(unchanged=1)
     assert await take(engine, line(connections=None, risk_level=9, first_seen=None)) == Summary(updated=1)
     for table in LINK_TABLES:
-        expected = [row | {"risk_level": 9, "risk_level_name": "high", "first_seen": None} for row in before[table]]
-        assert await rows(engine, table) == expected
+        restated = {"risk_level": 9, "risk_level_name": "high", "first_seen": None, "first_seen_month": 0}
+        assert await rows(engine, table) == [row | restated for row in before[table]]
     assert await take(engine, line(risk_level=9, first_seen=None)) == Summary(unchanged=1)
 
 

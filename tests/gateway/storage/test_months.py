@@ -70,9 +70,7 @@ async def _world(url: str, number: int) -> tuple[Scope, str]:
         return scope, str(machine)
 
 
-# PostgreSQL chooses by its statistics.
-async def test_what_lies_far_behind_costs_the_same_in_a_long_list_and_is_the_same(sqlite_url: str) -> None:
-    database_url = sqlite_url
+async def test_what_lies_far_behind_costs_the_same_in_a_long_list_and_is_the_same(database_url: str) -> None:
     worlds = [await _world(database_url, number) for number in (1_000, 4_000)]
     async with open_engine(database_url) as engine:
         store, statements = SQLStore(engine, FEW), Statements(engine.dialect, FEW)
