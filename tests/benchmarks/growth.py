@@ -186,7 +186,9 @@ async def _copied(server: PostgresServer, path: Path) -> str:
         for index, _ in indexes:
             await target.execute(f"DROP INDEX {index}")
         for table in metadata.sorted_tables:
-            await target.copy_to_table(table.name, source=_rows(source, table), null=_NULL, format="csv")
+            columns = [column.name for column in table.columns]
+            rows = _rows(source, table)
+            await target.copy_to_table(table.name, source=rows, columns=columns, null=_NULL, format="csv")
         for _, definition in indexes:
             await target.execute(definition)
         await target.execute("VACUUM ANALYZE")
