@@ -41,7 +41,7 @@ _EQUIVALENT: Mapping[str, Sequence[str]] = {
         "of_organization(link) & (link.c.leak_id == leak.c.id) -> link.c.leak_id == leak.c.id",
     ),
     "visible_node": (
-        "exists().select_from(_looked_through(link, dialect, by_domain=by_domain)) -> exists().select_from()",
+        "exists(literal_column('1')).select_from(_looked_through(link, dialect, by_domain=by_domain)) -> exists(literal_column('1')).select_from()",
     ),
     "as_shown": ("not restricted or kind is not Kind.ENDPOINT -> not restricted",),
     "_candidates_by": (

@@ -23,6 +23,7 @@ from gateway.storage.engine import Engine
 from gateway.storage.imports import Changes, import_statements
 from gateway.storage.keys import add_key, revoke_key
 from gateway.storage.organizations import add_organization
+from gateway.storage.types import month_of
 from schema.budget import ALWAYS_WHOLE
 from schema.records import Domain, Kind, Organization
 from schema.scope import KeyScope
@@ -286,9 +287,11 @@ class Tenants:
         domain = self.domains[number, SHARED_DOMAIN].number
         others = self.domains[other, SHARED_DOMAIN].number
         stray, lost = f"{int(number):08x}-0000-4000-8000-00000000057a", f"canary-stray-{number}"
-        listed = (leak["risk_level"], leak["first_seen"], leak["added_at"], "medium")
+        dates = (leak["first_seen"], leak["added_at"])
+        dates = (*dates, *map(month_of, dates))
+        listed = (leak["risk_level"], *dates, "medium")
         changes = Changes(leaks=[
-            (at, stray, others, 5, "medium", "new", lost, lost, lost, leak["first_seen"], leak["added_at"], None, 0),
+            (at, stray, others, 5, "medium", "new", lost, lost, lost, *dates, None, 0),
         ])  # fmt: skip
         changes.nodes[Kind.RESOURCE] = [(at, SHARED_NODE_ID, f"canary-planted-{number}", "domain")]
         changes.links[Kind.RESOURCE] = [

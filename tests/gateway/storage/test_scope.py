@@ -12,8 +12,8 @@ from gateway.storage.engine import Engine, fetch
 from gateway.storage.rows import read_rows, write_rows
 from gateway.storage.scope import as_shown, in_scope, of_leak, of_organization, scope_values, visible_node
 from gateway.storage.statements import SQLITE, Statement
-from gateway.storage.tables import domains, endpoint_dates, leaks, links, nodes, organizations
-from gateway.storage.types import Instant
+from gateway.storage.tables import MONTH, domains, endpoint_dates, leaks, links, nodes, organizations
+from gateway.storage.types import Instant, month_of
 from schema.records import CONNECTED, Kind
 from schema.scope import Scope
 from tests.conftest import ENGINES, fresh_database
@@ -104,7 +104,8 @@ def _at(place: int) -> Row:
 
 def _listed(place: int) -> Row:
     listed = {"risk_level": 5, "risk_level_name": "medium", "status": "new"}
-    return _at(place) | listed | {"first_seen": LONG_AGO, "added_at": LONG_AGO}
+    dates = {"first_seen": LONG_AGO, "added_at": LONG_AGO}
+    return _at(place) | listed | dates | {MONTH[name]: month_of(date) for name, date in dates.items()}
 
 
 def _leak(place: int) -> Row:
