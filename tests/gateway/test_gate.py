@@ -187,12 +187,17 @@ async def test_whoever_is_not_heard_is_heard_again_where_room_comes_free_and_nob
 async def test_the_more_of_a_key_are_away_the_later_one_more_of_it_is_to_come_again() -> None:
     crowd = Crowd(most=9, most_a_key=1, wait_seconds=0)
     assert all(crowd.admission.turn(key) is not None for key in ("greedy", "other"))
-    for _ in range(250):
+    away = RETURNS_A_SECOND * 2
+    for _ in range(away):
         crowd.meet(Arrival("greedy", crowd.fates))
-    await crowd.fate_of(250)
+    await crowd.fate_of(away)
     late, other = (crowd.meet(Arrival(key, crowd.fates)) for key in ("greedy", "other"))
-    await crowd.fate_of(252)
+    await crowd.fate_of(away + 2)
     assert [late.told, other.told] == [b"in 3 s", b"in 1 s"]
+    # Two keys share the returns.
+    last = crowd.meet(Arrival("greedy", crowd.fates))
+    await crowd.fate_of(away + 3)
+    assert last.told == b"in 5 s"
 
 
 async def test_a_connection_counts_once_however_many_of_its_requests_were_refused_and_not_when_it_is_lost() -> None:
