@@ -4,7 +4,7 @@ import re
 from datetime import UTC, datetime
 
 _WITH_OFFSET = re.compile(r"[0-9W-]{7,10}T[0-9:]{2,8}(?:[.,][0-9]{1,18})?(?:Z|[+-][0-9]{2}(?::?[0-9]{2})?)")
-_CANONICAL = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z")
+_CANONICAL = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T(?!24)[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z")
 
 
 def now() -> str:

@@ -20,7 +20,8 @@ from schema.scope import Scope
 class Filter:
     """What a leak must be like: every part that is not None holds. An empty tuple matches nothing.
 
-    Ranges of numbers include both ends; ranges of instants include the start (`since`) and not the end (`until`).
+    Ranges of numbers include both ends; ranges of instants include the start (`since`) and not the end (`until`). No
+    value is named twice.
     """
 
     status: tuple[LeakStatus, ...] | None = None

@@ -4,7 +4,8 @@ In order, a page costs what stands ahead of its last row; through an index, it c
 is good for all values. So a statement counts first, no further than to a bound: the leaks of what a filter names;
 whether the order soon meets enough of what is wanted; what other indexes of the filter would find. It takes the first
 way that stays below the bound. Where none does, the page is put together by months, if it can be, or else the order is
-walked. PostgreSQL chooses by its statistics, but for names, of which those do not tell how many leaks have one.
+walked. PostgreSQL chooses by its statistics, but for names, of which those do not tell how many leaks have one, and for
+what may be far away.
 
 The newest leaks with a level, for SQLite and abridged:
 

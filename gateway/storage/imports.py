@@ -9,7 +9,8 @@ from sqlalchemy import Table, bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import Dialect
 
-from gateway.storage.engine import Program
+from gateway.storage.engine import DatabaseError, Program
+from gateway.storage.migrations import VERSION, head
 from gateway.storage.statements import SQLITE, Command, Statement, is_in
 from gateway.storage.tables import domains, endpoint_dates, leaks, links, nodes, organizations
 from schema.records import CONNECTED, Domain, Kind
@@ -60,6 +61,7 @@ class ImportStatements:
             .with_for_update(key_share=True),
             dialect,
         )
+        self._version = Statement(VERSION, dialect)
         self._domains = Statement(
             select(domains.c.number, domains.c.id, domains.c.name, domains.c.archived_at)
             .where(domains.c.organization_number == organization)
@@ -81,8 +83,14 @@ class ImportStatements:
         self._restate = {kind: Statement(_restate(links[kind]), dialect) for kind in CONNECTED}
 
     def lock(self, organization: int) -> Program[None]:
-        """Let no other import into the organization write until the transaction ends."""
-        yield [self._organization.bind(organization=organization)]
+        """Let no other import into the organization write until the transaction ends.
+
+        Raises:
+            DatabaseError: the tables are at another version than these statements are for.
+        """
+        _, versions = yield [self._organization.bind(organization=organization), self._version.bind()]
+        if [row[0] for row in versions] != [head()]:
+            raise DatabaseError("The tables are at another version than this program. Run: python -m gateway migrate")
 
     def domains(self, organization: int) -> Program[list[Domain]]:
         """The organization's domains, archived ones included."""

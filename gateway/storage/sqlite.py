@@ -29,7 +29,7 @@ APPLICATION_ID = 0x4C45414B
 BUSY_TIMEOUT_SECONDS = 5.0
 LAST_WRITE_SECONDS = 10.0
 """How long a process that ends waits for what it writes: others may write until then, and the disk be slow."""
-_ANALYZED_ROWS = 1000
+ANALYZED_ROWS = 1000
 _PRIMARY_CODE = 0xFF
 """The part of an error's code that all its kinds share (https://www.sqlite.org/rescode.html)."""
 
@@ -259,7 +259,7 @@ def _analyze(connection: sqlite3.Connection) -> None:
     does (https://www.sqlite.org/lang_analyze.html, 3), and a database that cannot be written to just now keeps the old.
     """
     with suppress(sqlite3.Error):
-        connection.execute(f"PRAGMA analysis_limit = {_ANALYZED_ROWS}")
+        connection.execute(f"PRAGMA analysis_limit = {ANALYZED_ROWS}")
         connection.execute("ANALYZE")
 
 

@@ -1,4 +1,4 @@
-"""The column types that each engine holds in its own way: ids and instants.
+"""The column types that each engine holds in its own way: ids and instants, and the months that these lie in.
 
 In Python both are text. PostgreSQL stores them natively, SQLite stores the text.
 """

@@ -2,12 +2,14 @@
 
 import asyncio
 import sqlite3
+from functools import cache
 from pathlib import Path
+from typing import Any, Final
 
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import column, select, table
+from sqlalchemy import Select, column, select, table
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -22,6 +24,9 @@ from schema.errors import Unavailable
 SECONDS_TO_WAIT = 600.0
 """For another migration of the same SQLite file."""
 
+VERSION: Final[Select[Any]] = select(column("version_num")).select_from(table("alembic_version"))
+"""The statement that tells which version a database is at."""
+
 _FOLDER = Path(__file__).parent
 _CLAIMED = "SELECT application_id, (SELECT count(*) FROM sqlite_schema) FROM pragma_application_id"
 
@@ -34,6 +39,7 @@ def _configuration(url: URL | None = None) -> Config:
     return configuration
 
 
+@cache
 def head() -> str:
     """The newest version."""
     return str(ScriptDirectory.from_config(_configuration()).get_current_head())
@@ -76,9 +82,8 @@ async def is_at_head(engine: Engine) -> bool:
         Unavailable: it does not answer just now.
         Damaged: that cannot be read any more.
     """
-    version = Statement(select(column("version_num")).select_from(table("alembic_version")), engine.dialect)
     try:
-        (rows,) = await engine.run(fetch(version.bind()))
+        (rows,) = await engine.run(fetch(Statement(VERSION, engine.dialect).bind()))
     except (Unavailable, Damaged):
         raise
     except Exception:  # noqa: BLE001 - each engine says in its own way that there is no such table

@@ -4,18 +4,22 @@ import asyncio
 from typing import Any
 
 from alembic import context
-from sqlalchemy import Connection, Engine, event, pool, text
+from sqlalchemy import Connection, Engine, event, inspect, pool, text
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from gateway.storage.migrations import SECONDS_TO_WAIT
 from gateway.storage.roles import provide
-from gateway.storage.sqlite import APPLICATION_ID
+from gateway.storage.sqlite import ANALYZED_ROWS, APPLICATION_ID
 from gateway.storage.tables import metadata
 
 
-def _run(connection: Connection) -> None:
-    """Migrate in one transaction; whoever migrates at the same time waits for it, so that it is done once."""
+def _run(connection: Connection) -> bool:
+    """Migrate in one transaction; whoever migrates at the same time waits for it, so that it is done once.
+
+    Returns:
+        Whether anything was to be done.
+    """
     is_sqlite = connection.dialect.name == "sqlite"
     context.configure(
         connection=connection,
@@ -26,10 +30,27 @@ def _run(connection: Connection) -> None:
     with context.begin_transaction():
         if not is_sqlite:
             connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": APPLICATION_ID})
+        before = context.get_context().get_current_heads()
         context.run_migrations()
         role = context.config.attributes.get("serving_role")
         if role and not is_sqlite:
             provide(connection, role)
+        return before != context.get_context().get_current_heads()
+
+
+def _learn(connection: Connection) -> None:
+    """Let the planner know what was written anew: of a new index it knows nothing, and may take it for the best of all.
+
+    PostgreSQL is told besides that everybody sees those rows, so that indexes tell without the tables.
+    """
+    if connection.dialect.name == "sqlite":
+        with connection.begin():
+            connection.exec_driver_sql(f"PRAGMA analysis_limit = {ANALYZED_ROWS}")
+            connection.exec_driver_sql("ANALYZE")
+    else:
+        connection.execution_options(isolation_level="AUTOCOMMIT")
+        tables = sorted(metadata.tables.keys() & inspect(connection).get_table_names())
+        connection.exec_driver_sql(f"VACUUM (ANALYZE) {', '.join(tables)}")
 
 
 def _begin_to_write(engine: Engine) -> None:
@@ -51,7 +72,8 @@ async def _connect_and_run(url: URL) -> None:
     if is_sqlite:
         _begin_to_write(engine.sync_engine)
     async with engine.connect() as connection:
-        await connection.run_sync(_run)
+        if await connection.run_sync(_run):
+            await connection.run_sync(_learn)
     await engine.dispose()
 
 

@@ -7,10 +7,11 @@ from itertools import chain, repeat
 from typing import Any
 
 import pytest
-from sqlalchemy import bindparam, update
+from sqlalchemy import bindparam, text, update
 
 from gateway.importing.importer import Progress, Summary, import_leaks
-from gateway.storage.engine import Engine, fetch
+from gateway.storage.engine import DatabaseError, Engine, fetch
+from gateway.storage.rows import write_rows
 from gateway.storage.statements import Statement
 from gateway.storage.tables import leaks
 from schema.records import Organization
@@ -96,6 +97,13 @@ async def test_a_record_is_stored_as_it_came(engine: Engine) -> None:
                 "status": "new",
             }
         ]
+
+
+async def test_nothing_is_written_to_tables_of_another_version(engine: Engine) -> None:
+    await write_rows(engine, text("UPDATE alembic_version SET version_num = '9999' RETURNING version_num"))
+    with pytest.raises(DatabaseError, match="another version"):
+        await take(engine, line())
+    assert await rows(engine, "leaks") == []
 
 
 async def test_no_password_is_stored(engine: Engine) -> None:
