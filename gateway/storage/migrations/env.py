@@ -18,7 +18,7 @@ def _run(connection: Connection) -> bool:
     """Migrate in one transaction; whoever migrates at the same time waits for it, so that it is done once.
 
     Returns:
-        Whether anything was to be done.
+        Whether tables that were there before are others now.
     """
     is_sqlite = connection.dialect.name == "sqlite"
     context.configure(
@@ -35,13 +35,14 @@ def _run(connection: Connection) -> bool:
         role = context.config.attributes.get("serving_role")
         if role and not is_sqlite:
             provide(connection, role)
-        return before != context.get_context().get_current_heads()
+        return bool(before) and before != context.get_context().get_current_heads()
 
 
 def _learn(connection: Connection) -> None:
     """Let the planner know what was written anew: of a new index it knows nothing, and may take it for the best of all.
 
-    PostgreSQL is told besides that everybody sees those rows, so that indexes tell without the tables.
+    PostgreSQL is told besides that everybody sees those rows, so that indexes tell without the tables. Of an empty one
+    it guesses better than it would know.
     """
     if connection.dialect.name == "sqlite":
         with connection.begin():
@@ -49,8 +50,9 @@ def _learn(connection: Connection) -> None:
             connection.exec_driver_sql("ANALYZE")
     else:
         connection.execution_options(isolation_level="AUTOCOMMIT")
-        tables = sorted(metadata.tables.keys() & inspect(connection).get_table_names())
-        connection.exec_driver_sql(f"VACUUM (ANALYZE) {', '.join(tables)}")
+        for table in sorted(metadata.tables.keys() & inspect(connection).get_table_names()):
+            if connection.scalar(text(f"SELECT EXISTS (SELECT FROM {table})")):  # noqa: S608 - a name of ours
+                connection.exec_driver_sql(f"VACUUM (ANALYZE) {table}")
 
 
 def _begin_to_write(engine: Engine) -> None:
