@@ -41,8 +41,8 @@ def _run(connection: Connection) -> bool:
 def _learn(connection: Connection) -> None:
     """Let the planner know what was written anew: of a new index it knows nothing, and may take it for the best of all.
 
-    PostgreSQL is told besides that everybody sees those rows, so that indexes tell without the tables. Of an empty one
-    it guesses better than it would know.
+    PostgreSQL is told besides that everybody sees those rows, so that indexes tell without the tables. An empty one it
+    would take for empty until it looks again.
     """
     if connection.dialect.name == "sqlite":
         with connection.begin():
