@@ -87,15 +87,19 @@ class Admission:
             return False
         return key_id is None or self.taken(key_id) + coming_of_key < self._most_a_key
 
+    @property
+    def share(self) -> int:
+        """How many may be a key's where all that are here have as many."""
+        return max(1, min(self._most_a_key, self._most // max(1, len(self._keys))))
+
     def has_plenty(self, key_id: str | None) -> bool:
-        """Whether a key has much of what may be its own: of its limit, or of an equal share of all the room."""
-        share = min(self._most_a_key, self._most // max(1, len(self._keys)))
-        return self.taken(key_id) >= max(1, share // _MUCH)
+        """Whether a key has much of its share."""
+        return self.taken(key_id) >= max(1, self.share // _MUCH)
 
     def turn(self, key_id: str) -> Turns | None:
         """A turn that is a key's from now on, where one is free."""
         key = self._key(key_id)
-        if self._running < self._abreast and not self._waiting and key.running < self._share:
+        if self._running < self._abreast and not self._waiting and key.running < self._turns_a_key:
             self._running += 1
             key.running += 1
             return key
@@ -145,7 +149,7 @@ class Admission:
         return key
 
     @property
-    def _share(self) -> int:
+    def _turns_a_key(self) -> int:
         """How many turns a key may have at a time: an equal share among those that are here."""
         return min(self._most_a_key, max(1, self._abreast // len(self._keys)))
 
@@ -160,7 +164,7 @@ class Admission:
 
     def _next(self) -> Turns | None:
         """The key whose turn it is: one that has the fewest, and of such the one whose last ended first."""
-        share, keys, many = self._share, self._keys.values(), self._abreast
+        share, keys, many = self._turns_a_key, self._keys.values(), self._abreast
         # Whoever always has somebody waiting is there for every turn; others are on their way for much of the time.
         of_greedy = max(1, share // _GREEDY) if any(len(key.waiting) <= many for key in keys) else share
         able = (key for key in keys if key.waiting and key.running < (share if len(key.waiting) <= many else of_greedy))

@@ -190,8 +190,12 @@ class Gate:
         self._absences.call_back(self._is_welcome)
 
     def _next(self) -> Held | None:
-        """The first of the first key that there is room for."""
-        return next((next(iter(waiting)) for key_id, waiting in self._held.items() if self._has_room(key_id)), None)
+        """The first of the first key that there is room for; keys that have their share of it already come last."""
+        able = [key_id for key_id in self._held if self._has_room(key_id)]
+        return next(iter(self._held[min(able, key=self._has_its_share)])) if able else None
+
+    def _has_its_share(self, key_id: KeyId) -> bool:
+        return self._admission.taken(key_id) + self._coming[key_id] >= self._admission.share
 
     def _end(self, held: Held) -> None:
         """Hold a request no more."""

@@ -134,6 +134,16 @@ async def test_room_that_comes_free_goes_round_among_the_keys_that_wait() -> Non
     assert await crowd.fate_of(5) == [(key, "in") for key in "abcaa"]
 
 
+async def test_room_goes_first_to_those_that_have_not_their_share_of_it() -> None:
+    crowd = Crowd(most=4, most_a_key=4)
+    (first, *_) = turns = [crowd.admission.turn(key) for key in "aaab"]
+    assert first is not None
+    assert all(turns)
+    crowd.come("ab")
+    first.leave()
+    assert crowd.fates == [("b", "in")]
+
+
 async def test_a_key_that_has_all_it_may_does_not_keep_others_out() -> None:
     crowd = Crowd(most=10, most_a_key=1)
     assert crowd.admission.turn("greedy") is not None
