@@ -173,6 +173,7 @@ def _limits(settings: Settings) -> Limits:
         repeats=settings.max_repeats,
         root_fields=settings.max_root_fields,
         nodes=settings.max_nodes,
+        values=settings.max_values,
         # What no budget ever holds is told as too costly, and not as to be tried again.
         points=min(settings.max_cost, settings.rate_limit or settings.max_cost),
         variable_depth=settings.max_variable_depth,

@@ -208,13 +208,13 @@ class Spending:
             self._settle(self._taken)
 
     def take(self, cost: Cost) -> None:
-        """Take the most that an operation can cost.
+        """Take the most that an operation can cost, or what of it is not taken yet.
 
         Raises:
             RateLimited: there is not so much left.
         """
         points = cost.points
-        self._bucket.take(points)
+        self._bucket.take(points - self._taken)
         self.cost, self._taken = cost, points
 
     def settle(self, answer: bytes | memoryview) -> None:

@@ -88,22 +88,25 @@ class GraphQLEndpoint:
         operation = _operation(self._documents.resolved(sent, caller.organization.id))
         with await self._entrance.admit(caller, scope, receive) as visit:
             if fields.get(EXPLAIN_HEADER) == b"1":
-                response = await self._explained(operation, visit.request, media_type, only_queries=by_get)
+                result, explanation = await self._explained(operation, visit.request, only_queries=by_get)
             else:
                 result = await self._entrance.executor.execute(operation, visit.request, only_queries=by_get)
-                response = _result_response(result, media_type)
-            visit.spending.settle(response.body)
+                explanation = None
+            response = _result_response(result, media_type, explanation)
+            if result.is_planned:
+                # Whatever fails, or is interpreted, may have worked long for a short answer.
+                visit.spending.settle(response.body)
             return response
 
     async def _explained(
-        self, operation: Operation, context: OperationRequest, media_type: str, *, only_queries: bool
-    ) -> Prepared:
+        self, operation: Operation, context: OperationRequest, *, only_queries: bool
+    ) -> tuple[Result, Mapping[str, Any]]:
         context.caller.require(KeyScope.LEAKS_EXPLAIN)
         context.levels = []
         began = perf_counter_ns()
         result = await self._entrance.executor.execute(operation, context, only_queries=only_queries)
         microseconds = (perf_counter_ns() - began) // 1000
-        return _result_response(result, media_type, {"explain": _explanation(result, context.levels, microseconds)})
+        return result, {"explain": _explanation(result, context.levels, microseconds)}
 
 
 def graphql_routes(endpoint: GraphQLEndpoint, page: Page | None) -> list[Route]:

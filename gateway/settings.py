@@ -165,6 +165,7 @@ class Settings:
         1000, _number(1, 10**9), "the most items of a list, or members of an object, in variables"
     )
     max_nodes: int = _setting(100_000, _number(1, 10**9), "the most nodes that an operation can return")
+    max_values: int = _setting(1_000_000, _number(1, 10**9), "the most values of fields that an operation can return")
     max_cost: int = _setting(200_000, _number(1, 10**9), "the most points that an operation can cost")
     rate_limit: int = _setting(
         600_000, _number(0, LARGEST_INT), "the points that a key may spend in a minute; 0 sets no limit"

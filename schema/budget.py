@@ -1,6 +1,7 @@
 """What an operation costs before it runs, and the port to the budget that it is taken from."""
 
 from dataclasses import dataclass
+from operator import add
 from typing import NamedTuple, Protocol
 
 LARGEST_INT = 2**31 - 1
@@ -15,11 +16,13 @@ class Cost(NamedTuple):
         nodes: The nodes that it can return.
         objects: What all objects weigh that it can return, nodes and lists.
         work: What it weighs whatever it returns: the operation itself, its counts and searches.
+        values: The values of fields that it can return; they weigh nothing.
     """
 
     nodes: int = 0
     objects: int = 0
     work: int = 0
+    values: int = 0
 
     @property
     def points(self) -> int:
@@ -28,11 +31,11 @@ class Cost(NamedTuple):
 
     def plus(self, other: "Cost") -> "Cost":
         """Both together."""
-        return Cost(self.nodes + other.nodes, self.objects + other.objects, self.work + other.work)
+        return Cost(*map(add, self, other))
 
     def times(self, number: int) -> "Cost":
         """The same again and again."""
-        return Cost(self.nodes * number, self.objects * number, self.work * number)
+        return Cost(*(part * number for part in self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,7 @@ class Budget(Protocol):
     """The budget of the caller, as one request sees it."""
 
     def take(self, cost: Cost) -> None:
-        """Take the most that an operation can cost, before anything is read.
+        """Take the most that an operation can cost, before anything is read; if some is taken already, the rest.
 
         Raises:
             RateLimited: there is not so much left.

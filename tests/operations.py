@@ -50,7 +50,7 @@ class Asking:
 
     def __init__(self, engine: Engine, world: World, *, planned: bool) -> None:
         self.engine = CountingEngine(engine)
-        self.executor = Executor(Limits(nodes=10**9, points=10**9), planned=planned)
+        self.executor = Executor(Limits(nodes=10**9, values=10**9, points=10**9), planned=planned)
         self.store = SQLStore(self.engine)
         self._world = world
         self._callers: dict[str, Caller] = {}

@@ -44,7 +44,11 @@ OPERATION = Cost(work=1)
 INTROSPECTION = Cost(work=100)
 """Of `__schema` and `__type`: they read nothing, but answer at length."""
 
+INTERPRETED = 50
+"""How often an object weighs that is interpreted: it takes so much longer."""
+
 _NOTHING = Cost()
+_VALUE = Cost(values=1)
 _DEFINITION = "strawberry-definition"
 
 
@@ -58,6 +62,11 @@ def cost_of(
     """The most that a valid operation can cost."""
     root = schema.get_root_type(operation.operation)
     return OPERATION.plus(_Walk(schema, fragments, variables, pages).measure(operation.selection_set, root, 1))
+
+
+def interpreted(cost: Cost) -> Cost:
+    """What an operation can cost if it is not planned."""
+    return cost._replace(objects=cost.objects * INTERPRETED)
 
 
 def weighted_inputs(schema: GraphQLSchema) -> frozenset[str]:
@@ -120,10 +129,10 @@ class _Walk:
             else None
         )
         if field is None:
-            return _NOTHING
+            return _VALUE  # __typename
         work = Cost(work=_weight(field, 0) + self._arguments(node, field))
         type_ = get_named_type(field.type)
-        return work.plus(self._objects(node, field, type_, page)) if is_composite_type(type_) else work
+        return work.plus(self._objects(node, field, type_, page) if is_composite_type(type_) else _VALUE)
 
     def _objects(self, node: FieldNode, field: GraphQLField, type_: GraphQLNamedType, page: int) -> Cost:
         times = self._length(node, page) if _is_list(field.type) else 1

@@ -10,16 +10,17 @@ from graphql import ExecutionResult, GraphQLError, GraphQLSchema, execute
 from graphql.execution.values import VariableValues
 
 from schema.batches import Request
-from schema.budget import Cost
+from schema.budget import Budget, Cost
 from schema.build import build_schema
-from schema.errors import GatewayError, TimedOut, Unavailable
+from schema.errors import GatewayError, OperationTooCostly, TimedOut, Unavailable
 from schema.execution.binding import bind
 from schema.execution.coroutines import Coroutines, Interpreter
-from schema.execution.cost import cost_of
+from schema.execution.cost import cost_of, interpreted
 from schema.execution.documents import Documents, PreparedOperation
-from schema.execution.limits import UNLIMITED, Limits, check_cost, check_variables
+from schema.execution.limits import UNLIMITED, Limits, check_cost, check_interpreted, check_variables
 from schema.execution.plan import Plan
 from schema.execution.planning import Declined, Planner
+from schema.execution.refusal import RequestError
 from schema.execution.running import run
 from schema.execution.variables import size_of
 
@@ -101,7 +102,7 @@ class Executor:
         """Run an operation that is ready, with the values that a request has for its variables.
 
         Raises:
-            RequestError: one of the values does not fit.
+            RequestError: one of the values does not fit, or an argument cannot be taken.
             OperationTooCostly: it is over a limit.
             RateLimited: the caller's budget has not so much left.
             Unavailable: the store does not answer just now.
@@ -112,8 +113,9 @@ class Executor:
         request.budget.take(cost)
         try:
             bound = bind(self._plan(prepared, variables), request, variables)
-        except (Declined, GatewayError):
-            # What an argument's error is told of, and where, the interpreter knows.
+        except (Declined, GatewayError) as reason:
+            if self._planner is not None:
+                _take_to_interpret(cost, reason, prepared.limits, request.budget)
             request.branches.clear()
             self.counts["interpreted"] += 1
             return await self._interpret(prepared, values, request)
@@ -162,3 +164,23 @@ class Executor:
             if isinstance(error.original_error, (Unavailable, TimedOut)):
                 raise error.original_error
         return Result(result.data, errors, is_planned=False)
+
+
+def _take_to_interpret(cost: Cost, reason: Declined | GatewayError, limits: Limits, budget: Budget) -> None:
+    """Take what an operation costs that is not planned: more than a plan.
+
+    What an argument's error is told of, and where, the interpreter knows; where that costs too much, it is told alone.
+
+    Raises:
+        RequestError: one of the arguments cannot be taken.
+        OperationTooCostly: it is over the limit.
+        RateLimited: the caller's budget has not so much left.
+    """
+    whole = interpreted(cost)
+    try:
+        check_interpreted(whole, limits)
+    except OperationTooCostly:
+        if isinstance(reason, GatewayError):
+            raise RequestError(reason.code, [GraphQLError(reason.message)]) from None
+        raise
+    budget.take(whole)

@@ -32,6 +32,7 @@ class Limits:
         repeats: Selections that are merged into one: the same response key, or spreads, at one place.
         root_fields: Fields where an operation starts, by response key.
         nodes: Nodes that an operation can return, by the sizes of its pages.
+        values: Values of fields that it can return.
         points: What an operation can cost, by the weights of the schema.
         variable_depth: Lists and objects inside each other, in the variables.
         variable_length: Items of a list, or members of an object, in the variables.
@@ -45,6 +46,7 @@ class Limits:
     repeats: int = 50
     root_fields: int = 30
     nodes: int = 100_000
+    values: int = 1_000_000
     points: int = 200_000
     variable_depth: int = 8
     variable_length: int = 1000
@@ -116,10 +118,18 @@ def check_cost(cost: Cost, limits: Limits) -> None:
     Raises:
         OperationTooCostly: it can; the message says how much and how much would be taken.
     """
-    points = cost.objects + cost.work
-    if cost.nodes > limits.nodes or points > limits.points:
-        _check("nodes", cost.nodes, limits.nodes)
-        _check("points", points, limits.points)
+    _check("nodes", cost.nodes, limits.nodes)
+    _check("values", cost.values, limits.values)
+    _check("points", cost.points, limits.points)
+
+
+def check_interpreted(cost: Cost, limits: Limits) -> None:
+    """Refuse an operation that costs too much because it is not planned.
+
+    Raises:
+        OperationTooCostly: it does; the message says how much and how much would be taken.
+    """
+    _check("interpreted", cost.points, limits.points)
 
 
 _WORDS = {
@@ -133,6 +143,9 @@ _WORDS = {
     "variables": "The variables are {found} lists and objects deep; at most {ceiling} are taken.",
     "items": "A list or an object in the variables has {found} items; at most {ceiling} are taken.",
     "nodes": "The operation can return {found} nodes; at most {ceiling} are taken. Ask for smaller pages.",
+    "values": "The operation can return {found} values; at most {ceiling} are taken. Ask for smaller pages.",
+    "interpreted": "The operation cannot be planned, and can cost {found} points without that; at most {ceiling} are"
+    " taken. Ask for introspection by itself, for an edge's node once, or for smaller pages.",
     "points": "The operation can cost {found} points; at most {ceiling} are taken. Ask for smaller pages.",
 }
 

@@ -14,7 +14,7 @@ from schema.batches import BatchResolver
 from schema.kept import Kept
 from schema.store import Column, Literal
 
-AT_HAND = {"Organization", "Domain", "RateLimit"}
+AT_HAND = {"Organization", "Domain", "RateLimit", "ApiKey"}
 """The types whose records come with the caller or the request, and are not read."""
 
 _WRITTEN_KEPT = 64

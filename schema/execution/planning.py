@@ -1,7 +1,7 @@
 """From a document to a plan; and the rule of what is not planned, which is here and nowhere else.
 
-Declined are: whatever is not a query; introspection; `viewer`, which is no record; directives other than `@include` and
-`@skip`; and a list of leaves. What is declined runs interpreted.
+Declined are: whatever is not a query; introspection; directives other than `@include` and `@skip`; and an edge's node
+under two names. What is declined runs interpreted.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -59,11 +59,12 @@ from schema.execution.plan import (
 from schema.execution.variables import has_variables, varies
 from schema.records import RECORDS, Kind
 from schema.store import Column, Literal
+from schema.types.api_key import ApiKey
 
 _DEFINITION = "strawberry-definition"
 _STORED = {Kind.LEAK, Kind.RESOURCE, Kind.USER, Kind.ENDPOINT}
 _KINDS = {record.__name__: kind for kind, record in RECORDS.items()}
-_RECORDS: Mapping[str, type] = {record.__name__: record for record in (*RECORDS.values(), RateLimit)}
+_RECORDS: Mapping[str, type] = {record.__name__: record for record in (*RECORDS.values(), RateLimit, ApiKey)}
 
 
 class Declined(Exception):
@@ -327,8 +328,8 @@ def _has_default(argument: GraphQLArgument) -> bool:
 
 
 def _leaf(type_: GraphQLObjectType, field: GraphQLField, definition: StrawberryField) -> Column | Literal:
-    """A column of the record, or what is the same for all records of a type."""
-    if not is_leaf_type(get_nullable_type(field.type)):
+    """A column of the record, which may be a list, or what is the same for all records of a type."""
+    if not is_leaf_type(get_named_type(field.type)):
         raise Declined
     record = _RECORDS[type_.name]
     constant = record.__dict__.get(definition.python_name)

@@ -129,10 +129,15 @@ def _value_of(record: Any, selected: Selected) -> Any:
     match selected:
         case Column():
             value = getattr(record, selected.name)
-            return value.upper() if selected.as_name else value
+            return _name_of(value) if selected.as_name else value
         case Literal():
             return selected.text
     raise AssertionError(selected)
+
+
+def _name_of(value: Any) -> Any:
+    """The name of a member of an enum, or of each of several."""
+    return [_name_of(one) for one in value] if isinstance(value, list) else value.name
 
 
 # ------------------------------------------------------------------- levels

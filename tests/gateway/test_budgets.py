@@ -260,6 +260,8 @@ async def test_what_an_operation_costs_and_what_it_used_is_told(metered: Gateway
         ('{ leaks(first: 100, filter: {urlContains: "nowhere"}) { nodes { id } } }', 202, 102),
         (COUNTS, COUNTS_COST, COUNTS_COST),
         ("{ viewer { id } }", 2, 2),
+        # What fails may have worked long for it, and is not planned.
+        ("{ leaks(first: 0) { nodes { id } } organization { domains(first: 7) { nodes { id } } } }", 501, 501),
     ):
         response = await metered.respond(query)
         assert response.headers["x-leaks-cost"] == f"{cost};used={used}", query

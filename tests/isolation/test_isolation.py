@@ -52,7 +52,9 @@ def _feeder(seed: int) -> Feeder:
 @asynccontextmanager
 async def _gateway(tenants: Tenants, executor: str = "planner") -> AsyncIterator[Gateway]:
     """A gateway that has just started: a key is kept by one for seconds."""
-    settings = replace(tenants.world.settings, executor=executor, max_nodes=10**7, max_cost=10**9, rate_limit=0)
+    settings = replace(
+        tenants.world.settings, executor=executor, max_nodes=10**7, max_values=10**9, max_cost=10**9, rate_limit=0
+    )
     async with running(create_app(settings)) as client:
         yield Gateway(client, tenants.world)
 

@@ -215,7 +215,7 @@ KEYS = ("read", "restricted", "restricted to nothing")
 
 async def answers(engine: Engine, world: World, *, planned: bool) -> dict[str, list[bytes]]:
     """What each key is answered to each operation."""
-    executor, store = Executor(Limits(nodes=10**9), planned=planned), SQLStore(engine)
+    executor, store = Executor(Limits(nodes=10**9, values=10**9), planned=planned), SQLStore(engine)
     ids = [
         EXAMPLE_ID,
         OTHER_DOMAIN_LEAK_ID,

@@ -109,6 +109,37 @@ async def test_an_operation_over_the_ceiling_is_refused_and_nothing_is_read(worl
         assert error["message"] == "The operation can cost 101 points; at most 100 are taken. Ask for smaller pages."
 
 
+async def test_as_many_values_are_taken_as_are_set_whatever_they_are_called(world: World) -> None:
+    settings = dataclasses.replace(world.settings, max_values=40)
+    async with running(create_app(settings)) as client:
+        gateway = Gateway(client, world)
+        assert "errors" not in await gateway.answer("{ leaks(first: 10) { nodes { a: url b: url c: url id } } }")
+        (error,) = (await gateway.answer("{ leaks(first: 10) { totalCount nodes { a: url b: url c: url id } } }"))[
+            "errors"
+        ]
+        assert error["message"] == ("The operation can return 41 values; at most 40 are taken. Ask for smaller pages.")
+
+
+DEEP = """leaks(first: 10) { nodes { domain { leaks(first: 40) { nodes { domain { leaks(first: 40) { nodes {
+    connections { endpoints(first: %d) { pageInfo { hasNextPage } } } } } } } } } } }"""
+
+
+async def test_what_is_interpreted_costs_fifty_times_an_object(gateway: Gateway) -> None:
+    query = "{ __schema { queryType { name } } leaks(first: 5) { nodes { id } } rateLimit { cost } }"
+    assert (await gateway.ask(query))["rateLimit"] == {"cost": 101 + 50 * 6}
+    (error,) = (await gateway.answer(f"{{ {DEEP % 1} __schema {{ queryType {{ name }} }} }}"))["errors"]
+    assert error["message"] == (
+        "The operation cannot be planned, and can cost 1661651 points without that; at most 200000 are taken."
+        " Ask for introspection by itself, for an edge's node once, or for smaller pages."
+    )
+    assert error["extensions"] == {"code": "OPERATION_TOO_COSTLY"}
+
+
+async def test_an_argument_that_cannot_be_taken_is_told_alone_where_much_would_be_read_for_it(gateway: Gateway) -> None:
+    told = {"message": "Invalid first: 0. Valid: 1 to 100.", "extensions": {"code": "BAD_USER_INPUT"}}
+    assert await gateway.answer(f"{{ {DEEP % 0} }}") == {"errors": [told]}
+
+
 async def test_what_no_budget_holds_is_too_costly_and_not_to_be_tried_again(world: World) -> None:
     settings = dataclasses.replace(world.settings, rate_limit=50)
     async with running(create_app(settings)) as client:

@@ -12,6 +12,7 @@ from gateway.keys import parse
 from gateway.storage.callers import find_key
 from gateway.storage.reads import SQLStore
 from schema.batches import Request
+from schema.budget import Cost, Unlimited
 from schema.build import build_schema
 from schema.errors import GatewayError
 from schema.execution.execute import Executor, Operation
@@ -24,14 +25,23 @@ from tests.records import World
 from tests.schema.execution.generator import Generator, Made, all_parts
 
 SECRET = b"plainly-fake-cursor-secret"
-WIDE = Limits(tokens=10**5, depth=100, aliases=10**4, nodes=10**7, points=10**7)
+WIDE = Limits(tokens=10**5, depth=100, aliases=10**4, nodes=10**7, values=10**9, points=10**9)
 OPERATIONS = {"sqlite": 1000, "postgresql": 150}
+
+
+class _Costless(Unlimited):
+    """A budget that takes nothing: what is interpreted costs more, and `rateLimit` tells."""
+
+    def take(self, cost: Cost) -> None:
+        """Take nothing."""
 
 
 async def _answer(executor: Executor, made: Made, caller: Caller, store: Store) -> Any:
     """What a client would see: data with its keys in order, errors by their places; or why it was refused."""
     try:
-        result = await executor.execute(Operation(made.query, made.variables), Request(caller, store, SECRET))
+        result = await executor.execute(
+            Operation(made.query, made.variables), Request(caller, store, SECRET, budget=_Costless())
+        )
     except (RequestError, GatewayError) as error:
         return type(error).__name__, str(error)
     errors = sorted(json.dumps([error.path, error.message, str(error.locations)]) for error in result.errors)
