@@ -1,8 +1,9 @@
 """Whose turn it is: how many requests are taken in, and that no key takes the others' turns.
 
 A few requests run abreast, as many as keep the process busy, and a key has no more of these turns than its share among
-the keys that are here; a greedy one has less. Whoever comes then waits, and the next turn goes to the key that has the
-fewest. Beyond the limits a request waits only briefly, and is then told to come again.
+the keys that are here; a greedy one has less, and leaves the others a while after each. Whoever comes then waits, and the
+next turn goes to the key that has the fewest. Beyond the limits a request waits only briefly, and is then told to come
+again.
 """
 
 import asyncio
@@ -14,6 +15,12 @@ from schema.errors import Unavailable
 ABREAST = 16
 _GREEDY = 4
 """By how much its share is less where a key has more waiting than may run, and others have not."""
+
+_LEAST_ROUNDS, _MOST_ROUNDS = 3, 11
+"""How often the event loop goes round before a greedy key has its next turn; the more where others run meanwhile.
+
+In three rounds a request that has come in between has its turn. Where nobody has come, a round takes some microseconds.
+"""
 
 _MUCH = 2
 """What part of its share is much: room comes and goes, and nobody has all of his at every moment."""
@@ -28,14 +35,16 @@ class Turns:
         key_id: Whose they are.
         running: How many it has.
         waiting: Who waits for one.
+        is_resting: Whether it leaves the next turns to the others.
     """
 
-    __slots__ = ("_admission", "key_id", "running", "waiting")
+    __slots__ = ("_admission", "is_resting", "key_id", "running", "waiting")
 
     def __init__(self, admission: "Admission", key_id: str) -> None:
         self._admission = admission
         self.key_id = key_id
         self.running = 0
+        self.is_resting = False
         self.waiting: deque[asyncio.Future[bool]] = deque()
 
     def leave(self) -> None:
@@ -136,6 +145,9 @@ class Admission:
         key.running -= 1
         if self._waiting:
             self._keys[key.key_id] = self._keys.pop(key.key_id)
+            if not key.is_resting and self._is_greedy(key) and self._has_modest:
+                key.is_resting = True
+                self._rest(key, _MOST_ROUNDS)
         self._forget(key)
         if self._waiting:
             self._give_turns()
@@ -164,11 +176,28 @@ class Admission:
 
     def _next(self) -> Turns | None:
         """The key whose turn it is: one that has the fewest, and of such the one whose last ended first."""
-        share, keys, many = self._turns_a_key, self._keys.values(), self._abreast
+        share = self._turns_a_key
         # Whoever always has somebody waiting is there for every turn; others are on their way for much of the time.
-        of_greedy = max(1, share // _GREEDY) if any(len(key.waiting) <= many for key in keys) else share
-        able = (key for key in keys if key.waiting and key.running < (share if len(key.waiting) <= many else of_greedy))
+        of_greedy = max(1, share // _GREEDY) if self._has_modest else share
+        waiting = (key for key in self._keys.values() if key.waiting and not key.is_resting)
+        able = (key for key in waiting if key.running < (of_greedy if self._is_greedy(key) else share))
         return min(able, key=lambda key: key.running, default=None)
+
+    def _is_greedy(self, key: Turns) -> bool:
+        return len(key.waiting) > self._turns_a_key
+
+    @property
+    def _has_modest(self) -> bool:
+        return not all(self._is_greedy(key) for key in self._keys.values())
+
+    def _rest(self, key: Turns, rounds: int) -> None:
+        """Let the loop go round so often before a key has turns again, or less where nobody else has any."""
+        has_others = self._running > key.running
+        if rounds > _MOST_ROUNDS - _LEAST_ROUNDS or (rounds and has_others):
+            asyncio.get_running_loop().call_soon(self._rest, key, rounds - 1)
+        else:
+            key.is_resting = False
+            self._give_turns()
 
     def _abandon(self, key: Turns, turn: "asyncio.Future[bool]") -> None:
         """Whoever goes without his turn passes it on; or leaves the queue, unless it has passed over him already."""

@@ -38,8 +38,11 @@ class House:
         await settle()
         return tasks
 
-    async def end(self, key: str) -> None:
+    def let_end(self, key: str) -> None:
         self._ending[key].pop(0).set()
+
+    async def end(self, key: str) -> None:
+        self.let_end(key)
         await settle()
 
     async def end_all(self) -> None:
@@ -78,6 +81,19 @@ async def test_a_greedy_key_leaves_the_others_their_turns() -> None:
     for key in ("b", "c", "d", "greedy"):
         await house.end(key)
         assert house.entered[-1] == key
+    await house.end_all()
+    await asyncio.gather(*tasks)
+
+
+async def test_a_greedy_key_leaves_the_next_turn_to_whoever_comes_at_that_moment() -> None:
+    house = House(Admission(most=100, most_a_key=100, wait_seconds=60, abreast=4))
+    tasks = [*await house.come("b"), *await house.come("greedy", 20)]
+    house.let_end("greedy")
+    house.let_end("greedy")
+    await asyncio.sleep(0)
+    tasks.append(asyncio.create_task(house.call("b")))
+    await settle()
+    assert house.entered == ["b", "greedy", "greedy", "b", "greedy"]
     await house.end_all()
     await asyncio.gather(*tasks)
 
@@ -216,7 +232,7 @@ async def test_whatever_comes_and_goes_no_limit_is_passed_and_nobody_is_forgotte
     for outcome in await asyncio.gather(*tasks, return_exceptions=True):
         refused += isinstance(outcome, Unavailable)
         cancelled += isinstance(outcome, asyncio.CancelledError)
-    assert most == 6
+    assert most <= 6
     assert most_a_key <= 5
     assert min(ran, refused, cancelled) > 10
     house = House(admission)

@@ -241,7 +241,11 @@ class StoppedEngine(CountingEngine):
         self.reading = 0
 
     async def run(self, program: Program[T]) -> T:
-        commands = next(program)
+        try:
+            commands = next(program)
+        except StopIteration as stop:
+            outcome: T = stop.value
+            return outcome
         if any("FROM leaks" in command.sql for command in commands):
             self.reading += 1
             while not self.going.is_set():  # noqa: ASYNC110 - the test runs in another thread
