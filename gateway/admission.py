@@ -1,9 +1,8 @@
 """Whose turn it is: how many requests are taken in, and that no key takes the others' turns.
 
 A few requests run abreast, as many as keep the process busy, and a key has no more of these turns than its share among
-the keys that are here; a greedy one has less, and leaves the others a while after each. Whoever comes then waits, and the
-next turn goes to the key that has the fewest. Beyond the limits a request waits only briefly, and is then told to come
-again.
+the keys that are here; a greedy one has less, and rests after each. Whoever comes then waits, and the next turn goes to
+the key that has the fewest. Beyond the limits a request waits only briefly, and is then told to come again.
 """
 
 import asyncio
