@@ -73,6 +73,7 @@ async def test_a_migration_takes_the_role_that_another_database_makes_meanwhile(
         assert await is_at_head(engine)
 
 
+@pytest.mark.timeout(300)
 async def test_a_migration_that_is_killed_at_any_step_has_made_whole_versions_and_is_run_again(empty_url: str) -> None:
     arguments = [sys.executable, "-m", "tests.faults.killing", empty_url]
     done = await asyncio.to_thread(subprocess.run, arguments, cwd=PROJECT, capture_output=True, text=True)
