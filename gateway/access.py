@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from starlette.types import Scope
 
-from gateway.keys import PATTERN, PREFIX
+from gateway.keys import masked
 
 REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="-")
 
@@ -43,8 +43,10 @@ class _Ended(NamedTuple):
     client: str
 
     def __str__(self) -> str:
-        """The line; a path stays on it, whatever the client put into it."""
-        return f"{self.method} {_printable(self.path)} {self.status} {self.seconds * 1000:.1f} ms {self.client}"
+        """The line; whatever a client puts into it stays on it."""
+        return (
+            f"{self.method} {printable(self.path)} {self.status} {self.seconds * 1000:.1f} ms {printable(self.client)}"
+        )
 
 
 _BLANK = vars(logging.LogRecord(logger.name, logging.INFO, "", 0, "", None, None))
@@ -58,7 +60,6 @@ class _Record(logging.LogRecord):
         self.__dict__ = {**_BLANK, "msg": message, "created": created, "msecs": created % 1 * 1000}
 
 
-def _printable(path: str) -> str:
-    """A path on one line; a key that was sent in the wrong place is none there."""
-    shown = PATTERN.sub(f"{PREFIX}***", path) if PREFIX in path else path
-    return shown[:512].encode("unicode_escape").decode()
+def printable(text: str) -> str:
+    """A text on one line; a key that was sent in the wrong place is none there."""
+    return masked(text)[:512].encode("unicode_escape").decode()

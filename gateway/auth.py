@@ -13,6 +13,7 @@ from time import monotonic
 
 from starlette.types import Scope
 
+from gateway.access import printable
 from gateway.headers import Fields
 from gateway.keys import hash_key, parse
 from gateway.storage.callers import StoredKey, find_key
@@ -91,7 +92,7 @@ class Authenticator:
             if stored is None or self._steady_clock() > kept_until or self._is_past(stored.expires_at):
                 stored = await self._look_up(key.decode("latin-1"), digest, network_of(_client(scope)))
         except Refused as refused:
-            logger.warning("Refused %s: %s", _client(scope) or "-", refused.reason)
+            logger.warning("Refused %s: %s", printable(_client(scope) or "-"), refused.reason)
             raise
         return stored.caller
 

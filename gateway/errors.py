@@ -56,7 +56,7 @@ def error_response(status: int, detail: str, headers: Mapping[str, str] | None =
     known = HTTPStatus(status)
     kind = _TYPES.get(known, known.phrase.lower().replace(" ", "_").replace("internal_server", "internal"))
     body = orjson.dumps({"type": kind, "status": int(status), "detail": detail})
-    own = {"Content-Type": "application/json", **status_headers(status), **(headers or {})}
+    own = {"Content-Type": "application/json", "Cache-Control": "no-store", **status_headers(status), **(headers or {})}
     return Prepared(body, Head(status, encoded(own)))
 
 

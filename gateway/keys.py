@@ -13,6 +13,9 @@ from uuid import UUID, uuid4
 PREFIX = "lgk_"
 PATTERN = re.compile(r"lgk_[0-9A-Za-z]{71}")
 
+_SHOWN = re.compile(r"lgk_[0-9A-Za-z]*|[0-9A-Za-z]{40,}", re.IGNORECASE)
+"""What may be a key, or much of one, wherever it stands."""
+
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _ID_CHARACTERS = 22
 _SECRET_CHARACTERS = 43
@@ -33,6 +36,11 @@ def parse(key: str) -> str | None:
         return None
     number = _decode(key[len(PREFIX) : len(PREFIX) + _ID_CHARACTERS])
     return str(UUID(int=number)) if number < 1 << 128 else None
+
+
+def masked(text: str) -> str:
+    """A text as it may be shown: with nothing in it that may be a key, or much of one."""
+    return _SHOWN.sub(f"{PREFIX}***", text)
 
 
 def hash_key(key: str, secret: bytes) -> str:

@@ -48,11 +48,11 @@ FLOORS = {
     "h11": ("0.16.0", "CVE-2025-43859: chunked bodies could be read in two ways"),
     "jinja2": ("3.1.6", "CVE-2025-27516: a sandbox could be left"),
     "mako": ("1.2.2", "CVE-2022-40023: a regular expression without end"),
-    "orjson": ("3.9.15", "CVE-2024-27454: recursion without end"),
+    "orjson": ("3.11.6", "CVE-2025-67221: recursion without end"),
     "requests": ("2.32.4", "CVE-2024-47081: credentials for another host"),
     "starlette": ("0.49.1", "CVE-2025-62727: ranges of files in quadratic time"),
     "strawberry-graphql": ("0.257.0", "CVE-2025-22151: a node of one type told as another's"),
-    "urllib3": ("2.5.0", "CVE-2025-50181: redirects that were turned off were followed"),
+    "urllib3": ("2.6.0", "CVE-2025-66418: chains of compression without end"),
     "werkzeug": ("3.0.6", "CVE-2024-49767: forms without end"),
 }
 """Versions from which on a known advisory no longer holds."""

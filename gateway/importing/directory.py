@@ -3,10 +3,12 @@
 from collections.abc import Iterable
 
 from gateway.importing.ids import domain_id
-from gateway.importing.records import BadLine, ImportedLeak, quote
+from gateway.importing.records import BadLine, ImportedLeak
 from gateway.storage.names import checked_name
 from schema.errors import BadUserInput
 from schema.records import Domain, Organization
+
+_QUOTED_CHARACTERS = 64
 
 UNNUMBERED = 0
 """Stands for the number of a domain that is only supposed to be there."""
@@ -35,13 +37,13 @@ class Directory:
         if record.domain_id is None:
             found = self._by_name.get(record.domain or "")
             if found is None:
-                raise BadLine(f"Unknown domain: {quote(record.domain)}.")
+                raise BadLine(f"Unknown domain: {_quoted(record.domain)}.")
             return found
         found = self._by_id.get(record.domain_id)
         if found is None:
-            raise BadLine(f"Unknown domain_id: {quote(record.domain_id)}.")
+            raise BadLine(f"Unknown domain_id: {_quoted(record.domain_id)}.")
         if record.domain not in {None, found.name}:
-            raise BadLine(f"The domain {quote(record.domain)} has not the domain_id {quote(record.domain_id)}.")
+            raise BadLine(f"The domain {_quoted(record.domain)} has not the domain_id {_quoted(record.domain_id)}.")
         return found
 
     def lacks(self, records: Iterable[ImportedLeak]) -> bool:
@@ -71,3 +73,8 @@ def _is_allowed(name: str) -> bool:
         return checked_name(name, "domain") == name
     except BadUserInput:
         return False
+
+
+def _quoted(name: str | None) -> str:
+    """A name as a reason may repeat it: short, and of plain characters only."""
+    return '"' + ascii((name or "")[:_QUOTED_CHARACTERS])[1:-1] + '"'

@@ -1,6 +1,7 @@
 """One line of a file becomes one validated record, or a reason why it cannot be taken.
 
-A password is turned into its fingerprint here and goes no further; no reason ever repeats one.
+A password is turned into its fingerprint here and goes no further, nor does one that stands in a URL or behind a login;
+and no reason repeats what could be one in the wrong place.
 """
 
 import re
@@ -11,7 +12,7 @@ from typing import Any, TypeAlias
 import orjson
 
 from schema.instants import parse_instant
-from schema.records import IdentityType, LeakStatus, ResourceType, RiskLevelName
+from schema.records import MASK, IdentityType, LeakStatus, ResourceType, RiskLevelName
 
 MAX_LINE_BYTES = 1 << 20
 MAX_INDEXED_BYTES = 2048
@@ -21,13 +22,15 @@ MAX_TEXT_BYTES = 8192
 Fingerprint: TypeAlias = Callable[[str | None], str | None]
 Object: TypeAlias = dict[str, Any]
 
+_USERINFO = re.compile(r"(?<=://)([^/?#:]*):[^/?#]*(?=@)")
+"""A name and a password in a URL (RFC 3986, section 3.2.1)."""
+
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _STATUSES = tuple(status.value for status in LeakStatus)
 _RISK_LEVEL_NAMES = tuple(name.value for name in RiskLevelName)
 _RESOURCE_TYPES = tuple(type_.value for type_ in ResourceType)
 _IDENTITY_TYPES = tuple(type_.value for type_ in IdentityType)
 _NAMES_BY_LEVEL = ("none", *("low",) * 3, *("medium",) * 3, *("high",) * 4)
-_QUOTED_CHARACTERS = 64
 _BYTES_A_CHARACTER = 4
 
 
@@ -90,7 +93,8 @@ def parse_record(line: bytes, fingerprint: Fingerprint) -> ImportedLeak:
         BadLine: it is no record, or one of its values is out of bounds.
     """
     fields = _object(line)
-    login = _required_text(fields, "login", MAX_INDEXED_BYTES)
+    password = _text(fields, "password", MAX_TEXT_BYTES)
+    login = _login(fields, password)
     login_folded = login.casefold()
     _check_length(login_folded, "login", MAX_INDEXED_BYTES)
     risk_level = _risk_level(fields)
@@ -102,20 +106,14 @@ def parse_record(line: bytes, fingerprint: Fingerprint) -> ImportedLeak:
         risk_level=risk_level,
         risk_level_name=_choice(fields, "risk_level_name", _RISK_LEVEL_NAMES, _NAMES_BY_LEVEL[risk_level]),
         status=_choice(fields, "status", _STATUSES, "new"),
-        url=_text(fields, "url", MAX_TEXT_BYTES),
+        url=_url(fields, password),
         login=login,
         login_folded=login if login_folded == login else login_folded,
         first_seen=_instant(fields, "first_seen"),
         added_at=_instant(fields, "added_at"),
-        fingerprint=fingerprint(_text(fields, "password", MAX_TEXT_BYTES)),
+        fingerprint=fingerprint(password),
         connections=_connections(fields),
     )
-
-
-def quote(value: Any) -> str:
-    """A value as a reason may repeat it: short, and of plain characters only."""
-    text = value if isinstance(value, str) else type(value).__name__ if isinstance(value, (dict, list)) else str(value)
-    return '"' + ascii(text[:_QUOTED_CHARACTERS])[1:-1] + '"'
 
 
 def _object(line: bytes) -> Object:
@@ -130,6 +128,22 @@ def _object(line: bytes) -> Object:
     return parsed
 
 
+def _login(fields: Object, password: str | None) -> str:
+    """The login, without the password where that is joined to it."""
+    login = _required_text(fields, "login", MAX_INDEXED_BYTES)
+    return login.removesuffix(f":{password}") or login if password else login
+
+
+def _url(fields: Object, password: str | None) -> str | None:
+    """The URL, with a mask in the place of a password."""
+    url = _text(fields, "url", MAX_TEXT_BYTES)
+    if url is None or "@" not in url:
+        return url
+    if password:
+        url = url.replace(f":{password}@", f":{MASK}@")
+    return _USERINFO.sub(rf"\1:{MASK}", url)
+
+
 def _domain(fields: Object) -> tuple[str | None, str | None]:
     name, id_ = (_text(fields, "domain", MAX_INDEXED_BYTES) or "").strip().lower(), _uuid(fields, "domain_id")
     if not name and id_ is None:
@@ -140,7 +154,7 @@ def _domain(fields: Object) -> tuple[str | None, str | None]:
 def _risk_level(fields: Object) -> int:
     level = fields.get("risk_level")
     if type(level) is not int or not 0 <= level < len(_NAMES_BY_LEVEL):
-        raise BadLine(f"Invalid risk_level: {quote(level)}. Valid: an integer from 0 to 10.")
+        raise BadLine("Invalid risk_level. Valid: an integer from 0 to 10.")
     return level
 
 
@@ -149,7 +163,7 @@ def _choice(fields: Object, name: str, choices: tuple[str, ...], default: str | 
     if given is None and default is not None:
         return default
     if given not in choices:
-        raise BadLine(f"Invalid {name}: {quote(given)}. Valid: {', '.join(choices)}.")
+        raise BadLine(f"Invalid {name}. Valid: {', '.join(choices)}.")
     return str(given)
 
 
@@ -182,7 +196,7 @@ def _uuid(fields: Object, name: str) -> str | None:
     if text is None:
         return None
     if not isinstance(text, str) or not _UUID.fullmatch(text):
-        raise BadLine(f"Invalid {name}: {quote(text)}. Valid: a UUID.")
+        raise BadLine(f"Invalid {name}. Valid: a UUID.")
     return text.lower()
 
 
@@ -193,9 +207,7 @@ def _instant(fields: Object, name: str) -> str | None:
     try:
         return parse_instant(text)
     except (TypeError, ValueError):
-        raise BadLine(
-            f"Invalid {name}: {quote(text)}. Valid: ISO 8601 with an offset, such as 2025-12-05T00:00:00.000Z."
-        ) from None
+        raise BadLine(f"Invalid {name}. Valid: ISO 8601 with an offset, such as 2025-12-05T00:00:00.000Z.") from None
 
 
 def _connections(fields: Object) -> ImportedConnections | None:

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, bindparam, func, insert, or_, select, update
 from sqlalchemy.engine.interfaces import Dialect
 
+from gateway.keys import masked
 from gateway.storage.bounds import KeyIds
 from gateway.storage.engine import Engine, fetch
 from gateway.storage.names import checked_name
@@ -108,7 +109,7 @@ async def find_listed_key(engine: Engine, key_id: str) -> ListedKey:
     canonical = canonical_uuid(key_id)
     found = next((key for key in await list_keys(engine) if key.id == canonical), None)
     if found is None:
-        raise NotFound(f'There is no key "{key_id}". See: keys list.')
+        raise NotFound(f'There is no key "{masked(key_id)}". See: keys list.')
     return found
 
 

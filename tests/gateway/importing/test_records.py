@@ -5,6 +5,7 @@ from typing import Any
 import orjson
 import pytest
 
+from gateway.importing.directory import Directory
 from gateway.importing.records import MAX_LINE_BYTES, BadLine, ImportedLeak, parse_record
 from gateway.storage.fingerprints import fingerprint
 from tests.gateway.importing.conftest import LEAK_ID, SECRET, line
@@ -162,6 +163,39 @@ def test_a_password_becomes_a_fingerprint_under_the_secret() -> None:
     assert "not-a-password" not in repr(record)
 
 
+@pytest.mark.parametrize(
+    ("url", "kept"),
+    [
+        ("https://ann:not-a-password@vpn.example.com/login", "https://ann:***@vpn.example.com/login"),
+        ("https://ann:another@vpn.example.com", "https://ann:***@vpn.example.com"),
+        ("https://ann:an@other@vpn.example.com?to=a:b@c", "https://ann:***@vpn.example.com?to=a:b@c"),
+        ("https://:another@vpn.example.com", "https://:***@vpn.example.com"),
+        ("ann:not-a-password@vpn.example.com", "ann:***@vpn.example.com"),
+        ("https://ann@vpn.example.com:8443/a:b@c", "https://ann@vpn.example.com:8443/a:b@c"),
+        ("android://key@com.example.app/", "android://key@com.example.app/"),
+        ("https://example.com/not-a-password", "https://example.com/not-a-password"),
+    ],
+)
+def test_a_url_has_a_mask_in_the_place_of_a_password(url: str, kept: str) -> None:
+    record = parse(line(url=url, password="not-a-password"))
+    assert record.url == kept
+    assert parse(line(url=kept)).url == kept, "what was exported says the same"
+
+
+def test_a_password_that_is_joined_to_the_login_is_none_of_it() -> None:
+    for login, kept in (
+        ("ann:not-a-password", "ann"),
+        ("ann:another", "ann:another"),
+        (":not-a-password", ":not-a-password"),
+    ):
+        assert parse(line(login=login, password="not-a-password")).login == kept
+
+
+@pytest.mark.parametrize("name", ["status", "risk_level", "risk_level_name", "id", "domain_id", "first_seen"])
+def test_no_reason_repeats_a_password_in_the_wrong_place(name: str) -> None:
+    assert reason(line(**{name: "not-a-password"})).startswith(f"Invalid {name}. Valid: ")
+
+
 @pytest.mark.parametrize("password", [5, ["not-a-password"], "not-a-password\0", "not-a-password" * 1000])
 def test_no_reason_repeats_a_password(password: Any) -> None:
     told = reason(line(password=password))
@@ -173,8 +207,10 @@ def test_a_broken_line_is_not_repeated() -> None:
     assert "not-a-password" not in reason(line()[:-1])
 
 
-def test_a_reason_quotes_in_plain_characters_and_briefly() -> None:
-    told = reason(line(status="\x1b[31m" + "é" * 500))
+def test_a_reason_quotes_a_domain_in_plain_characters_and_briefly() -> None:
+    with pytest.raises(BadLine) as caught:
+        Directory().find(parse(line(domain="\x1b[31m" + "é" * 500)))
+    told = caught.value.reason
     assert told.isprintable()
     assert told.isascii()
     assert len(told) < 500
