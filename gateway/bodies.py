@@ -2,7 +2,6 @@
 
 import json
 import re
-from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 
@@ -11,7 +10,7 @@ from starlette.types import Receive
 
 from gateway.headers import Fields
 
-_JSON_TYPE = re.compile(rb'application/json\s*(;\s*charset\s*=\s*"?utf-?8"?\s*)?;?\s*', re.IGNORECASE)
+_JSON_TYPE = re.compile(rb'application/json\s*(;\s*charset\s*=\s*"?utf-?8"?\s*)?(;\s*)?', re.IGNORECASE)
 
 
 class InvalidJSON(ValueError):
@@ -48,9 +47,8 @@ async def read_json(receive: Receive, fields: Fields, max_bytes: int) -> Any:
         raise BodyError(HTTPStatus.BAD_REQUEST, f"Invalid body: {error}.") from None
 
 
-@lru_cache(256)
 def _is_json(content_type: bytes) -> bool:
-    return _JSON_TYPE.fullmatch(content_type) is not None
+    return content_type == b"application/json" or _JSON_TYPE.fullmatch(content_type) is not None
 
 
 def parse_json(text: bytes) -> Any:

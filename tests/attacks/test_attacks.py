@@ -5,6 +5,7 @@ The rows of operations hold by POST and by GET alike. Clients that are slow, sil
 """
 
 import gzip
+from time import perf_counter
 from typing import Any, NamedTuple
 
 import httpx
@@ -235,6 +236,29 @@ def assert_is_an_error(answer: dict[str, Any]) -> None:
         assert all(set(error) >= {"message", "extensions"} for error in answer["errors"])
     else:
         assert list(answer) == ["type", "status", "detail"]
+
+
+SPACES = " " * 60_000
+
+
+@pytest.mark.parametrize(
+    ("content_type", "status"),
+    [
+        (f"application/json{SPACES}", 200),
+        (f"application/json{SPACES};{SPACES}charset{SPACES}={SPACES}utf-8{SPACES};{SPACES}", 200),
+        (f"application/json{SPACES}x", 415),
+        (f"application/json{SPACES};{SPACES}x", 415),
+        (f"application/json;{SPACES}charset{SPACES}={SPACES}x", 415),
+        (f"application/json; charset=utf-8{SPACES}x", 415),
+        (f"application/json; charset=utf-8{SPACES};{SPACES}x", 415),
+        (f"application/json{';' * 60_000}", 415),
+    ],
+)
+async def test_a_long_content_type_is_read_in_no_time(target: Target, content_type: str, status: int) -> None:
+    began = perf_counter()
+    response = await target.attack("POST", "/graphql", content=QUERY, headers={"Content-Type": content_type})
+    assert response.status_code == status
+    assert perf_counter() - began < 2
 
 
 # --------------------------------------------------------- what is on by default

@@ -99,6 +99,7 @@ async def test_a_body_that_describes_no_operation_is_a_400(gateway: Gateway, bod
     [
         "application/json; charset=utf-8", "application/json;charset=UTF-8", 'application/json; charset="utf-8"',
         "Application/JSON", "application/json;", "application/json ; charset=utf8",
+        'application/json ; charset = "UTF8" ; ', "application/json ;", "application/json; charset=utf-8;",
     ],
 )  # fmt: skip
 async def test_json_in_utf_8_is_taken(gateway: Gateway, content_type: str) -> None:
