@@ -3,14 +3,24 @@
 from collections.abc import Sequence
 from functools import lru_cache
 
+_LONGEST = 512
+"""Browsers send some 150 bytes, and nobody needs more to name what is offered here."""
 
-@lru_cache(256)
+
 def preferred(accept: bytes | None, offered: tuple[str, ...], default: str) -> str | None:
     """The offered type that the client likes best, the first of equals; None where it takes none of them.
 
-    Without an `Accept` header, and where the client takes anything, it is the default.
+    Without an `Accept` header, and where the client takes anything, it is the default. One that is overlong counts as
+    none, as a server may have it (RFC 9110, section 12.1): to read it would take longer than to answer.
     """
-    if accept is None or not accept.strip():
+    if accept is None or len(accept) > _LONGEST:
+        return default
+    return _preferred(accept, offered, default)
+
+
+@lru_cache(256)
+def _preferred(accept: bytes, offered: tuple[str, ...], default: str) -> str | None:
+    if not accept.strip():
         return default
     ranges = [_parse(part) for part in accept.decode("latin-1").split(",") if part.strip()]
     weights = {type_: _weight(type_, ranges) for type_ in offered}

@@ -239,6 +239,8 @@ async def test_a_document_without_an_operation_is_refused(gateway: Gateway) -> N
         (f"{JSON};q=0, */*", RESPONSE),
         (f"text/html, {RESPONSE};q=0.5", RESPONSE),
         ("text/event-stream, application/json", JSON),
+        (f"{RESPONSE}, text/html{';a=b' * 100}", RESPONSE),
+        (f"{RESPONSE}, text/html{';a=b' * 200}", JSON),
     ],
 )
 async def test_the_answer_has_the_type_that_is_liked_best(

@@ -411,6 +411,8 @@ async def test_another_method_is_a_405_that_names_those_allowed(gateway: Gateway
         ("application/json;q=0", 406),
         ("*/*, application/json;q=0", 406),
         ("application/json;q=nonsense", 406),
+        ("text/html," * 50, 406),
+        ("text/html," * 100, 200),
     ],
 )
 async def test_json_is_all_there_is_to_accept(gateway: Gateway, accept: str, status: int) -> None:
