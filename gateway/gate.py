@@ -51,6 +51,10 @@ class Arrival(Protocol):
     def connection(self) -> Connection:
         """What it came over."""
 
+    @property
+    def is_from_proxy(self) -> bool:
+        """Whether that is a proxy's, whose `X-Forwarded-For` is believed."""
+
     def enter(self) -> None:
         """Let the application answer."""
 
@@ -143,7 +147,8 @@ class Gate:
         if self._is_welcome(key_id):
             self._enter(arrival, key_id)
         else:
-            self._hold(arrival, key_id, door.busy(fields), is_forwarded=_FORWARDED in fields)
+            is_forwarded = _FORWARDED in fields and arrival.is_from_proxy
+            self._hold(arrival, key_id, door.busy(fields), is_forwarded=is_forwarded)
 
     def forget(self, connection: Connection) -> None:
         """A connection is lost: it does not come again."""

@@ -1,6 +1,7 @@
 """A connection whose requests go through the gate while it is crowded."""
 
 import asyncio
+from collections.abc import Container
 from typing import Any
 
 from starlette.types import Scope
@@ -28,6 +29,8 @@ class GatedProtocol(GuardedProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop, deadlines=deadlines)
         self._gate: Gate = app_state["gate"]
+        # uvicorn's own, which the application is in.
+        self._proxies: Container[str] = config.loaded_app.trusted_hosts
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         if len(self.tasks) < self._gate.least:
@@ -45,6 +48,11 @@ class GatedProtocol(GuardedProtocol):
         """Wait for it no more."""
         self._gate.forget(self)
         super().connection_lost(exc)
+
+    @property
+    def is_from_proxy(self) -> bool:
+        """Whether the client is a proxy that is believed."""
+        return self.client is not None and self.client[0] in self._proxies
 
     def pause(self) -> bool:
         """Read nothing of the connection, if it is still there."""
@@ -70,6 +78,11 @@ class _Request:
         self.connection = protocol
         self._cycle = cycle
         self._app = app
+
+    @property
+    def is_from_proxy(self) -> bool:
+        """Whether a proxy that is believed sent it."""
+        return self.connection.is_from_proxy
 
     def enter(self) -> None:
         """Let the application answer."""

@@ -68,10 +68,13 @@ class Line:
 class Arrival:
     """A request that notes how it fares."""
 
-    def __init__(self, key: str, fates: list[tuple[str, str]], *more: tuple[bytes, bytes]) -> None:
+    def __init__(
+        self, key: str, fates: list[tuple[str, str]], *more: tuple[bytes, bytes], is_from_proxy: bool = True
+    ) -> None:
         self.scope: Scope = {"method": "GET", "path": "/leaks/1", "headers": [(b"x-api-key", key.encode()), *more]}
         self.told = b""
         self.connection = Line()
+        self.is_from_proxy = is_from_proxy
         self._key = key
         self._fates = fates
 
@@ -163,13 +166,17 @@ async def test_whoever_asks_beyond_the_limit_of_his_key_is_not_heard_for_as_long
     crowd = Crowd(most=2, most_a_key=1, wait_seconds=0.01)
     assert all(crowd.admission.turn(key) is not None for key in ("greedy", "other"))
     greedy, modest = (crowd.meet(Arrival(key, crowd.fates)) for key in ("greedy", "modest"))
-    forwarded = crowd.meet(Arrival("greedy", crowd.fates, (b"x-forwarded-for", b"192.0.2.1")))
-    await crowd.fate_of(3)
-    assert [one.connection.is_paused for one in (greedy, modest, forwarded)] == [True, False, False]
+    forwarded, pretended = (
+        crowd.meet(Arrival("greedy", crowd.fates, (b"x-forwarded-for", b"192.0.2.1"), is_from_proxy=is_from_proxy))
+        for is_from_proxy in (True, False)
+    )
+    await crowd.fate_of(4)
+    arrivals = (greedy, modest, forwarded, pretended)
+    assert [one.connection.is_paused for one in arrivals] == [True, False, False, True]
     began = monotonic()
     await _until(lambda: not greedy.connection.is_paused)
     assert monotonic() - began > 0.5
-    assert {one.told for one in (greedy, modest, forwarded)} == {b"in 1 s"}
+    assert {one.told for one in arrivals} == {b"in 1 s"}
 
 
 async def test_where_all_is_full_a_key_that_has_much_of_its_share_is_not_heard_for_a_while() -> None:
@@ -422,6 +429,18 @@ async def test_a_key_that_asks_for_too_much_and_again_at_once_is_heard_when_its_
         for _ in range(3):
             assert (await ask(forwarded, server.get(more=b"X-Forwarded-For: 192.0.2.1\r\n")))[0] == 503
         assert (await answer(greedy[0]))[0] == 503
+        assert monotonic() - began >= 1
+
+
+async def test_whoever_says_that_he_is_a_proxy_and_is_not_believed_is_heard_no_earlier(sqlite_world: World) -> None:
+    async with (
+        busy(sqlite_world, "read", max_concurrency=10, trusted_proxies="192.0.2.1") as server,
+        connected(server.address) as connection,
+    ):
+        forwarded = server.get(more=b"X-Forwarded-For: 192.0.2.1\r\n")
+        assert (await ask(connection, forwarded))[0] == 503
+        began = monotonic()
+        assert (await ask(connection, forwarded))[0] == 503
         assert monotonic() - began >= 1
 
 
