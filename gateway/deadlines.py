@@ -1,7 +1,7 @@
 """How long a client may take to send a request or read its answer, and how long the head of a request may be.
 
-uvicorn bounds none of these: a socket that says nothing, or half of something, is kept for ever. A request that comes
-whole in one piece, as nearly every one does, sets no timer here.
+uvicorn bounds none of these: a socket that says nothing, or half of something, is kept for ever. It also takes trailers
+for headers. A request that comes whole in one piece, as nearly every one does, sets no timer here.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ class Deadlines:
     Attributes:
         head_seconds: From the connection, or the answer before, until the head is there.
         body_seconds: From the head until the body is there; and for some progress in reading an answer.
-        head_bytes: The longest head: the address and the headers.
+        head_bytes: The longest head: the address and the headers; the longest trailers and chunk extensions, too.
     """
 
     head_seconds: float
@@ -68,8 +68,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._answering: RequestResponseCycle | None = None
         self._idling: asyncio.TimerHandle | None = None
         self._answered_at = 0.0
-        self._head_bytes = 0
-        """How much came since the piece that a head began in."""
+        self._framing_bytes = 0
+        """How much came since the piece that a head began or ended in, or that had a part of a body."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a head."""
@@ -91,12 +91,14 @@ class GuardedProtocol(HttpToolsProtocol):
         if len(data) > _PIECE_BYTES:
             self._take_in_pieces(data)
             return
-        scope = self.scope
+        scope, cycle_before = self.scope, self.cycle
         HttpToolsProtocol.data_received(self, data)
-        self._head_bytes = len(data) if self.scope is not scope else self._head_bytes + len(data)
         cycle = self.cycle
         is_whole = cycle is not None and cycle.scope is self.scope and not (cycle.more_body or cycle.response_complete)
         if not is_whole or self._awaited is not None or self.pipeline:
+            if self.scope is not scope or cycle is not cycle_before:
+                self._framing_bytes = 0
+            self._framing_bytes += len(data)
             self._check()
 
     def _take_in_pieces(self, data: bytes) -> None:
@@ -104,13 +106,20 @@ class GuardedProtocol(HttpToolsProtocol):
             if not self.transport.is_closing():
                 self.data_received(data[start : start + _PIECE_BYTES])
 
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of a body."""
+        self._framing_bytes = 0
+        HttpToolsProtocol.on_body(self, body)
+
+    def on_chunk_header(self) -> None:
+        """Keep trailers, which come behind the last chunk, apart from headers; they are ignored (RFC 9110, 6.5.1)."""
+        self.headers = []
+
     def _check(self) -> None:
         if self.transport.is_closing():
             return
         self._wait_for(self._missing_part())
-        is_long = not self._is_head_there and self._head_bytes > self._deadlines.head_bytes
-        # Behind a body in chunks there may be headers again.
-        if is_long or len(self.headers or ()) > _MOST_HEADERS:
+        if self._framing_bytes > self._deadlines.head_bytes or len(self.headers or ()) > _MOST_HEADERS:
             self._refuse_head()
         elif len(self.pipeline) > _MOST_PIPELINED:
             self._stop_answering()
@@ -233,11 +242,15 @@ class GuardedProtocol(HttpToolsProtocol):
     def _refuse_head(self) -> None:
         most = self._deadlines.head_bytes
         self._refuse(
-            HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"The head is too long; at most {most} bytes are taken."
+            HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+            f"The head, the trailers or a chunk's extensions are too long; at most {most} bytes are taken.",
         )
 
     def _refuse(self, status: HTTPStatus, detail: str) -> None:
         """Answer in the application's place, which never saw the request or waits for the rest, and hang up."""
+        if self._is_head_there and self.cycle.response_started:
+            self.transport.close()
+            return
         response = error_response(status, detail)
         request_id = (b"x-request-id", b"%032x" % random.getrandbits(128))
         own = lines((*self.server_state.default_headers, request_id, (b"connection", b"close")))

@@ -5,6 +5,8 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from gateway.responses import WHOLE, lines
 
+_EXTENSIONS: dict[str, dict[object, object]] = {WHOLE: {}}
+
 
 class Sending:
     """Sends the messages of one response as uvicorn does, and one that is whole at once."""
@@ -13,7 +15,7 @@ class Sending:
 
     def __init__(self, cycle: RequestResponseCycle) -> None:
         self._cycle = cycle
-        cycle.scope["extensions"] = {WHOLE: {}}
+        cycle.scope["extensions"] = _EXTENSIONS
 
     async def __call__(self, message: Message) -> None:
         """Send a message."""

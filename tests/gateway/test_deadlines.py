@@ -36,6 +36,14 @@ def server(sqlite_world: World) -> Iterator[str]:
         yield address
 
 
+@pytest.fixture(scope="module")
+def patient_server(sqlite_world: World) -> Iterator[str]:
+    """The address of a server that no deadline helps."""
+    settings = replace(sqlite_world.settings, header_timeout_seconds=LATE * 2, body_timeout_seconds=LATE * 2)
+    with served(create_app(settings), settings) as address:
+        yield address
+
+
 @pytest.fixture
 def post(sqlite_world: World) -> bytes:
     """The head of a request with ten bytes of body."""
@@ -85,6 +93,13 @@ async def _all(reader: asyncio.StreamReader) -> bytes:
     except ConnectionResetError:
         pass
     return bytes(said)
+
+
+async def _next(reader: asyncio.StreamReader) -> tuple[int, bytes]:
+    """The status and the body of the next answer."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = int(head.partition(b"content-length: ")[2].split()[0])
+    return int(head.split()[1]), await reader.readexactly(length)
 
 
 def status_of(said: bytes) -> int | None:
@@ -219,6 +234,48 @@ async def test_headers_behind_a_body_have_an_end(server: str, post: bytes) -> No
     assert status_of(said) == 431
 
 
+ENDLESS = {
+    "the value of a trailer": b"1\r\n{\r\n0\r\nX-A: " + b"x" * 100_000,
+    "the name of a trailer": b"1\r\n{\r\n0\r\n" + b"x" * 100_000,
+    "trailers": b"1\r\n{\r\n0\r\n" + (b"X-A: " + b"y" * 10_000 + b"\r\n") * 10,
+    "a chunk extension": b"1\r\n{\r\n1;a=" + b"x" * 100_000,
+    "the first chunk extension": b"1;a=" + b"x" * 100_000,
+}
+
+
+@pytest.mark.parametrize("endless", ENDLESS.values(), ids=ENDLESS)
+async def test_trailers_and_chunk_extensions_have_an_end(patient_server: str, post: bytes, endless: bytes) -> None:
+    chunked = b"Transfer-Encoding: chunked\r\n\r\n"
+    assert status_of(await ended(patient_server, post + chunked + endless)) == 431
+    async with connected(patient_server) as (reader, writer), asyncio.timeout(LATE):
+        writer.write(b"POST /healthz HTTP/1.1\r\nHost: gateway\r\n" + chunked)
+        assert b" 405 " in await reader.readuntil(b"}")
+        writer.write(endless)
+        assert await _all(reader) == b""
+
+
+async def test_trailers_are_no_headers(server: str, sqlite_world: World) -> None:
+    body = b'{"query": "{ viewer { name } }"}'
+    trailers = (
+        b"X-API-Key: " + sqlite_world.keys["read"].encode(), b"X-Request-ID: trailer", b"X-Forwarded-For: 192.0.2.7",
+        b"Host: another", b"Connection: Upgrade", b"Upgrade: h2c",
+    )  # fmt: skip
+    request = (
+        b"POST /graphql HTTP/1.1\r\nHost: gateway\r\nContent-Type: application/json\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\n"
+        b"%x\r\n%b\r\n0\r\n%b\r\n\r\n" % (len(body), body, b"\r\n".join(trailers))
+    )
+    async with connected(server) as (reader, writer), asyncio.timeout(LATE):
+        writer.write(request * 2)
+        for _ in range(2):
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 401 ")
+            assert b"x-request-id: trailer" not in head
+            await reader.readuntil(b"}]}")
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: gateway\r\n\r\n")
+        assert b" 200 OK" in await reader.readuntil(b"ok\n")
+
+
 async def test_a_long_body_is_no_long_head(server: str, post: bytes) -> None:
     body = b'{"query": "{ viewer { name } }"' + b" " * 100_000 + b"}"
     request = post + b"Content-Length: %d\r\n\r\n" % len(body) + body
@@ -288,9 +345,7 @@ async def test_a_client_that_reads_slowly_has_its_answers(server: str, post: byt
         started = monotonic()
         writer.write(request * 40)
         for _ in range(40):
-            head = await reader.readuntil(b"\r\n\r\n")
-            length = int(head.partition(b"content-length: ")[2].split()[0])
-            assert (await reader.readexactly(length)).startswith(b'{"data":')
+            assert (await _next(reader))[1].startswith(b'{"data":')
             await asyncio.sleep(SECONDS / 20)
         assert monotonic() - started > SECONDS * 1.5
 
