@@ -11,6 +11,7 @@ import termios
 from array import array
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Literal, TypeAlias
 
@@ -70,6 +71,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._answered_at = 0.0
         self._framing_bytes = 0
         """How much came since the piece that a head began or ended in, or that had a part of a body."""
+        self._is_refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a head."""
@@ -90,6 +92,8 @@ class GuardedProtocol(HttpToolsProtocol):
         """Take what came, and wait for the rest where it is not whole."""
         if len(data) > _PIECE_BYTES:
             self._take_in_pieces(data)
+            return
+        if self._is_refused:
             return
         scope, cycle_before = self.scope, self.cycle
         HttpToolsProtocol.data_received(self, data)
@@ -116,7 +120,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self.headers = []
 
     def _check(self) -> None:
-        if self.transport.is_closing():
+        if self.transport.is_closing() or self._is_refused:
             return
         self._wait_for(self._missing_part())
         if self._framing_bytes > self._deadlines.head_bytes or len(self.headers or ()) > _MOST_HEADERS:
@@ -247,13 +251,33 @@ class GuardedProtocol(HttpToolsProtocol):
         )
 
     def _refuse(self, status: HTTPStatus, detail: str) -> None:
-        """Answer in the application's place, which never saw the request or waits for the rest, and hang up."""
-        if self._is_head_there and self.cycle.response_started:
+        """Refuse what is coming and all that follows, once whatever came before is answered."""
+        self._is_refused = True
+        self._wait_for(None)
+        if self._is_head_there and self.cycle.more_body:
+            self._drop()
+        last = self.pipeline[0][0] if self.pipeline else self._answering
+        if last is None or last.response_complete or last.disconnected:
+            self._say(status, detail)
+        else:
+            self.flow.pause_reading()
+            last.on_response = partial(self._say, status, detail)
+
+    def _drop(self) -> None:
+        """Answer the request whose body is coming no more; where its answer has begun, hang up."""
+        if self.cycle.response_started:
             self.transport.close()
+        elif self.pipeline:
+            self.pipeline.popleft()
+        else:
+            self._stop_answering()
+
+    def _say(self, status: HTTPStatus, detail: str) -> None:
+        """Answer in the application's place, which never saw the request or waits for the rest, and hang up."""
+        if self.transport.is_closing():
             return
         response = error_response(status, detail)
         request_id = (b"x-request-id", b"%032x" % random.getrandbits(128))
         own = lines((*self.server_state.default_headers, request_id, (b"connection", b"close")))
-        self._stop_answering()
         self.transport.write(response.head + own + b"\r\n" + response.body)
         self.transport.close()

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import httpx
 import orjson
 import pytest
+from psutil import Process
 from starlette.types import Scope
 
 from gateway.absences import RETURNS_A_SECOND, Absences
@@ -404,6 +405,48 @@ async def test_requests_that_come_at_once_are_answered_in_their_order(sqlite_wor
         told = [await answer(reader) for _ in range(5)]
         assert [status for status, _, _ in told] == [503, 200, 503, 503, 200]
         assert [orjson.loads(told[at][2]) for at in (0, 2, 3)] == [REST, GRAPHQL, GRAPHQL]
+
+
+BROKEN = {
+    "a head that is too long": b"GET / HTTP/1.1\r\nHost: gateway\r\nX-Long: " + b"x" * 37_000,
+    "no HTTP": b"nonsense\r\n\r\n",
+    "a body that is broken": b"POST /graphql HTTP/1.1\r\nHost: gateway\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n",
+}
+HEALTHY = b"GET /healthz HTTP/1.1\r\nHost: gateway\r\n\r\n"
+
+
+@pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
+@pytest.mark.parametrize("last", [b"", HEALTHY], ids=["under way", "waiting behind it"])
+async def test_what_is_refused_is_told_so_behind_the_answers_to_what_came_before(
+    sqlite_world: World, broken: bytes, last: bytes
+) -> None:
+    async with busy(sqlite_world, "read", max_concurrency=9) as server, connected(server.address) as (reader, writer):
+        writer.write(HEALTHY + server.get("explain") + last + broken)
+        assert (await answer(reader))[2] == b"ok\n"
+        await _until(lambda: server.engine.reading == 2)
+        writer.write(HEALTHY)
+        await asyncio.sleep(0.05)
+        server.engine.going.set()
+        assert (await answer(reader))[0] == 200
+        if last:
+            assert (await answer(reader))[2] == b"ok\n"
+        status, headers, _ = await answer(reader)
+        assert (status, headers["connection"]) in {(400, "close"), (431, "close")}
+        assert await reader.read() == b""
+
+
+async def test_whoever_goes_away_before_he_is_told_that_he_is_refused_leaves_nothing_behind(
+    sqlite_world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with busy(sqlite_world, "read", max_concurrency=9) as server:
+        before = Process().num_fds()
+        for broken in BROKEN.values():
+            async with connected(server.address) as (_, writer):
+                writer.write(server.get("explain") + HEALTHY + broken)
+                await asyncio.sleep(0.05)
+        server.engine.going.set()
+        await _until(lambda: Process().num_fds() <= before)
+    assert not [record for record in caplog.records if record.exc_info or record.levelno >= logging.ERROR]
 
 
 async def test_a_modest_key_is_let_in_while_a_greedy_one_is_refused(sqlite_world: World) -> None:
