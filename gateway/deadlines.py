@@ -1,7 +1,8 @@
-"""How long a client may take to send a request or read its answer, and how long the head of a request may be.
+"""How long a client may take to send a request or read its answer, how long a head may be, and what is no request.
 
 uvicorn bounds none of these: a socket that says nothing, or half of something, is kept for ever. It also takes trailers
-for headers. A request that comes whole in one piece, as nearly every one does, sets no timer here.
+for headers, and the body of a request with an `Upgrade` for the next request. A request that comes whole in one piece,
+as nearly every one does, sets no timer here.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any, Literal, TypeAlias
 
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -30,6 +32,8 @@ _MOST_HEADERS = 1000
 _MOST_PIPELINED = 100
 _LAST_LOOK_SECONDS = 0.01
 """However short it is, the loop reads once in between."""
+
+_NO_HTTP = "Invalid HTTP request received."
 
 _Part: TypeAlias = Literal["head", "body"]
 
@@ -96,7 +100,13 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._is_refused:
             return
         scope, cycle_before = self.scope, self.cycle
-        HttpToolsProtocol.data_received(self, data)
+        try:
+            self.parser.feed_data(data)
+        except HttpParserUpgrade as upgrade:
+            self._ignore_upgrade(data[upgrade.args[0] :])
+        except HttpParserError:
+            self.logger.warning(_NO_HTTP)
+            self._refuse(HTTPStatus.BAD_REQUEST, _NO_HTTP)
         cycle = self.cycle
         is_whole = cycle is not None and cycle.scope is self.scope and not (cycle.more_body or cycle.response_complete)
         if not is_whole or self._awaited is not None or self.pipeline:
@@ -109,6 +119,25 @@ class GuardedProtocol(HttpToolsProtocol):
         for start in range(0, len(data), _PIECE_BYTES):
             if not self.transport.is_closing():
                 self.data_received(data[start : start + _PIECE_BYTES])
+
+    def _should_upgrade(self) -> bool:
+        """Whether uvicorn leaves a request with an `Upgrade` alone: it is read anew."""
+        return True
+
+    def _ignore_upgrade(self, rest: bytes) -> None:
+        """Read a request anew without its `Upgrade`, which a server may ignore (RFC 9110, section 7.8).
+
+        The parser passes over the body of a request that has one, and takes it for the next request.
+        """
+        if self.scope["method"] == "CONNECT":
+            self._refuse(HTTPStatus.NOT_IMPLEMENTED, "CONNECT is not supported.")
+            return
+        version = self.parser.get_http_version()
+        start = b"%b %b HTTP/%b\r\n" % (self.scope["method"].encode(), self.url, version.encode())
+        headers = lines(header for header in self.headers if header[0] != b"upgrade")
+        # The old one reads nothing more where it saw `Connection: close`.
+        self.parser = HttpRequestParser(self)
+        self.data_received(start + headers + b"\r\n" + rest)
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of a body."""
@@ -238,10 +267,6 @@ class GuardedProtocol(HttpToolsProtocol):
         return self.transport.get_write_buffer_size() + queued[0]
 
     # --------------------------------------------------------------- refusal
-
-    def send_400_response(self, msg: str) -> None:
-        """Refuse what is no HTTP, in the shape of every other error."""
-        self._refuse(HTTPStatus.BAD_REQUEST, msg)
 
     def _refuse_head(self) -> None:
         most = self._deadlines.head_bytes

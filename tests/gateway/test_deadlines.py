@@ -304,6 +304,46 @@ async def test_what_is_no_http_or_could_be_read_in_two_ways_is_a_400(server: str
     assert status_of(await ended(server, sent)) == 400
 
 
+# ------------------------------------------------------------------- upgrades
+
+INNER = b"GET /healthz HTTP/1.1\r\nHost: inner\r\n\r\n"
+
+
+@pytest.mark.parametrize("pause", [0, 0.05])
+@pytest.mark.parametrize("is_chunked", [False, True])
+@pytest.mark.parametrize("protocol", [b"h2c", b"websocket", b"foo"])
+async def test_an_upgrade_is_ignored_and_the_body_is_read(
+    server: str, post: bytes, protocol: bytes, is_chunked: bool, pause: float
+) -> None:
+    async def send(body: bytes) -> tuple[int, bytes]:
+        writer.write(head + (b"Transfer-Encoding: chunked" if is_chunked else b"Content-Length: %d" % len(body)))
+        writer.write(b"\r\n\r\n")
+        await asyncio.sleep(pause)
+        writer.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body) if is_chunked else body)
+        return await _next(reader)
+
+    head = post + b"Upgrade: %b\r\nConnection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAMAAABk\r\n" % protocol
+    async with connected(server) as (reader, writer), asyncio.timeout(LATE):
+        for _ in range(2):
+            assert await send(b'{"query": "{ __typename }"}') == (200, b'{"data":{"__typename":"Query"}}')
+            assert (await send(INNER))[0] == 400
+        writer.write(b"GET /readyz HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n\r\n")
+        assert (await _all(reader)).count(b"HTTP/1.1") == 1
+
+
+async def test_many_upgrades_at_once_are_ignored(server: str) -> None:
+    request = b"GET /healthz HTTP/1.1\r\nHost:x\r\nUpgrade:x\r\nConnection:upgrade\r\n\r\n"
+    last = request.replace(b"upgrade", b"upgrade, close") + b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n"
+    assert (await ended(server, request * 60 + last)).count(b"ok\n") == 61
+
+
+@pytest.mark.parametrize("target", [b"/healthz", b"gateway:443"])
+async def test_connect_is_refused_and_nothing_behind_it_is_read(server: str, target: bytes) -> None:
+    head = b"CONNECT %b HTTP/1.1\r\nHost: gateway\r\nContent-Length: %d\r\n\r\n" % (target, len(INNER))
+    assert status_of(await ended(server, head + INNER)) == 501
+    assert status_of(await ended(server, head, INNER)) == 501
+
+
 # -------------------------------------------------------------------- reading
 
 
