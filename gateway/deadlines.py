@@ -23,6 +23,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from gateway.errors import error_response
+from gateway.heads import refusal_of
 from gateway.responses import lines
 from gateway.sending import Sending
 
@@ -75,6 +76,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._answered_at = 0.0
         self._framing_bytes = 0
         """How much came since the piece that a head began or ended in, or that had a part of a body."""
+        self._host: bytes | None = None
+        """What the last request named that was not refused."""
         self._is_refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -159,6 +162,15 @@ class GuardedProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        scope, host, hosts = cycle.scope, None, 0
+        for name, value in scope["headers"]:
+            if name == b"host":
+                host, hosts = value, hosts + 1
+        if hosts != 1 or host != self._host or scope["http_version"] != "1.1":
+            if (refusal := refusal_of(scope)) is not None:
+                self._say(*refusal)
+                return
+            self._host = host
         self._answering = cycle
         cycle.send = Sending(cycle)  # type: ignore[method-assign, assignment]
         HttpToolsProtocol._start_asgi_task(self, cycle, app)  # noqa: SLF001 - as `super()`, for less

@@ -304,6 +304,36 @@ async def test_what_is_no_http_or_could_be_read_in_two_ways_is_a_400(server: str
     assert status_of(await ended(server, sent)) == 400
 
 
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"HTTP/1.1\r\n", 400), (b"HTTP/1.1\r\nHost: a\r\nHost: a\r\n", 400), (b"HTTP/1.0\r\nHost: a\r\nHost: b\r\n", 400),
+        *((b"HTTP/1.1\r\nHost: %b\r\n" % host, 400) for host in (b"a b", b"a, b", b"a/b", b"a@b", b"a:b", b"::1", b"[::1", b"a%2", b"\xff")),
+        (b"HTTP/2.0\r\nHost: a\r\n", 505), (b"HTTP/0.9\r\nHost: a\r\n", 505),
+    ],
+)  # fmt: skip
+async def test_a_request_without_one_host_and_a_version_that_is_spoken_is_refused_and_nothing_behind_it_is_read(
+    server: str, head: bytes, status: int
+) -> None:
+    healthy = b"GET /healthz HTTP/1.1\r\nHost: gateway\r\n\r\n"
+    assert status_of(await ended(server, b"GET /healthz " + head + b"\r\n" + healthy)) == status
+    said = await ended(server, healthy + b"GET /healthz " + head + b"\r\n" + healthy)
+    first, _, second = said.partition(b"ok\n")
+    assert (first[:15], status_of(second)) == (b"HTTP/1.1 200 OK", status)
+
+
+@pytest.mark.parametrize("host", [b"", b"gateway", b"a_b.example:", b"192.0.2.1:8000", b"[2001:db8::1]:8000", b"a%20b"])
+async def test_a_host_may_be_a_name_or_an_address(server: str, host: bytes) -> None:
+    async with connected(server) as (reader, writer), asyncio.timeout(LATE):
+        for _ in range(2):
+            writer.write(b"GET /healthz HTTP/1.1\r\nhOST: %b\r\n\r\n" % host)
+            assert b" 200 OK" in await reader.readuntil(b"ok\n")
+
+
+async def test_http_1_0_needs_no_host(server: str) -> None:
+    assert (await ended(server, b"GET /healthz HTTP/1.0\r\n\r\n")).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
 # ------------------------------------------------------------------- upgrades
 
 INNER = b"GET /healthz HTTP/1.1\r\nHost: inner\r\n\r\n"

@@ -411,6 +411,7 @@ BROKEN = {
     "a head that is too long": b"GET / HTTP/1.1\r\nHost: gateway\r\nX-Long: " + b"x" * 37_000,
     "no HTTP": b"nonsense\r\n\r\n",
     "a body that is broken": b"POST /graphql HTTP/1.1\r\nHost: gateway\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n",
+    "no host": b"GET /healthz HTTP/1.1\r\n\r\n",
 }
 HEALTHY = b"GET /healthz HTTP/1.1\r\nHost: gateway\r\n\r\n"
 
