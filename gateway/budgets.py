@@ -93,7 +93,7 @@ class Bucket:
             seconds = ceil(over / self.points_a_second)
             raise RateLimited(
                 f"The key's budget is spent: the request can cost {points} points, of {self.limit} a minute"
-                f" {int(self.limit - self.level)} are left. Try again in {seconds} s.",
+                f" {max(0, int(self.limit - self.level))} are left. Try again in {seconds} s.",
                 seconds,
             )
         self.level += points
@@ -161,7 +161,7 @@ class Budgets:
     async def _tell(self, key_id: str, bucket: Bucket) -> None:
         told = bucket.untold
         try:
-            level = await spend(self._engine, key_id, told, bucket.points_a_second)
+            level = await spend(self._engine, key_id, told, bucket.limit)
         except Exception as error:  # noqa: BLE001 - whatever it is, requests go on by this process's own count
             bucket.tell_after = self._clock() + _RETRY_SECONDS
             self._note(error)

@@ -1,4 +1,8 @@
-"""What keys have spent, as all processes know it: a leaky bucket a key, which the database's own clock drains."""
+"""What keys have spent, as all processes know it: a leaky bucket a key, which the database's own clock drains.
+
+How full a bucket is, is stored in minutes, which is how long it takes to drain. So a limit that is changed changes what
+is left along with it, and locks nobody out for what was spent under another.
+"""
 
 from functools import lru_cache
 
@@ -11,31 +15,35 @@ from gateway.storage.engine import Engine, fetch
 from gateway.storage.statements import SQLITE, Statement
 from gateway.storage.tables import budgets
 
+_MINUTE_MILLISECONDS = 60_000.0
+_MOST_MINUTES = 2.0
+"""One that a bucket holds, and one that processes let through before they heard of each other."""
 
-async def spend(engine: Engine, key_id: str, points: float, points_a_second: float) -> float:
-    """Add what a key spent, and tell how full its bucket is then.
+
+async def spend(engine: Engine, key_id: str, points: float, points_a_minute: int) -> float:
+    """Add what a key spent, and tell how full its bucket is then, in points.
 
     Raises:
         Unavailable: the database cannot be written to just now.
     """
-    command = _spending(engine.dialect).bind(
-        KeyIds((key_id,)), key_id=key_id, points=points, rate=points_a_second / 1000
-    )
+    command = _spending(engine.dialect).bind(KeyIds((key_id,)), key_id=key_id, minutes=points / points_a_minute)
     async with engine.transaction() as transaction:
         (rows,) = await transaction.run(fetch(command))
-    level: float = rows[0][0]
-    return level
+    minutes: float = rows[0][0]
+    return minutes * points_a_minute
 
 
 @lru_cache
 def _spending(dialect: Dialect) -> Statement:
     is_sqlite = dialect is SQLITE
-    insert, greatest = (sqlite.insert, func.max) if is_sqlite else (postgresql.insert, func.greatest)
+    insert = sqlite.insert if is_sqlite else postgresql.insert
+    least, greatest = (func.min, func.max) if is_sqlite else (func.least, func.greatest)
     adding = (insert(budgets)).values(
-        key_id=bindparam("key_id"), level=bindparam("points", type_=Double()), at=_now(is_sqlite)
+        key_id=bindparam("key_id"), level=bindparam("minutes", type_=Double()), at=_now(is_sqlite)
     )
     passed = greatest(adding.excluded.at - budgets.c.at, 0)
-    drained = greatest(budgets.c.level - passed * cast(bindparam("rate", type_=Double()), Double), 0.0)
+    minutes_passed = cast(passed, Double) / _MINUTE_MILLISECONDS
+    drained = greatest(least(budgets.c.level, _MOST_MINUTES) - minutes_passed, 0.0)
     spent = adding.on_conflict_do_update(
         index_elements=["key_id"], set_={"level": drained + adding.excluded.level, "at": adding.excluded.at}
     ).returning(budgets.c.level)

@@ -146,7 +146,7 @@ budgets = Table(
     Column("at", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
-"""The points that a key has spent, as they were at a time (milliseconds since 1970) from which they drain."""
+"""What a key has spent, in minutes that it takes to drain, from a time on (milliseconds since 1970)."""
 
 leaks = Table(
     "leaks",
