@@ -88,9 +88,7 @@ class Authenticator:
             key = presented_key(fields)
             # Known by its hash: a dump of the process's memory shows no key for longer than its request lasts.
             digest = hashlib.sha256(key).digest()
-            kept_until, stored = self._known.get(digest, (0.0, None))
-            if stored is None or self._steady_clock() > kept_until or self._is_past(stored.expires_at):
-                stored = await self._look_up(key.decode("latin-1"), digest, network_of(_client(scope)))
+            stored = self._kept(digest) or await self._let_in(key.decode("latin-1"), digest, network_of(_client(scope)))
         except Refused as refused:
             logger.warning("Refused %s: %s", printable(_client(scope) or "-"), refused.reason)
             raise
@@ -105,10 +103,21 @@ class Authenticator:
         _, stored = self._known.get(hashlib.sha256(key).digest(), (0.0, None))
         return None if stored is None else stored.caller.key_id
 
-    async def _look_up(self, key: str, digest: bytes, network: str) -> StoredKey:
+    def _kept(self, digest: bytes) -> StoredKey | None:
+        """A key as it was found a few seconds ago at the most."""
+        kept_until, stored = self._known.get(digest, (0.0, None))
+        is_kept = stored is not None and self._steady_clock() <= kept_until and not self._is_past(stored.expires_at)
+        return stored if is_kept else None
+
+    async def _let_in(self, key: str, digest: bytes, network: str) -> StoredKey:
         # Whoever shares an address with one who guesses goes on with a key that let them in before.
-        if digest not in self._known:
-            self._throttle.check(network)
+        if digest in self._known:
+            return await self._look_up(key, digest, network)
+        async with self._throttle.attempt(network):
+            # It may have let somebody else in while this one waited.
+            return self._kept(digest) or await self._look_up(key, digest, network)
+
+    async def _look_up(self, key: str, digest: bytes, network: str) -> StoredKey:
         try:
             stored = await self._find(key)
         except Refused:

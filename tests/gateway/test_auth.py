@@ -1,7 +1,8 @@
 """Who is let in, what it costs to be refused, and what an administrator changes under a running gateway."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -41,12 +42,21 @@ class Door:
     async def knock(self, key: str, address: str = HERE) -> tuple[str, int]:
         """How a key fares, and how many statements that takes."""
         self.engine.commands.clear()
+        return await self._try(key, address), len(self.engine.commands)
+
+    async def knock_at_once(self, keys: Sequence[str]) -> tuple[Counter[str], int]:
+        """How keys of one address fare that come at once, and how many statements that takes."""
+        self.engine.commands.clear()
+        outcomes = await asyncio.gather(*(self._try(key, HERE) for key in keys))
+        return Counter(outcomes), len(self.engine.commands)
+
+    async def _try(self, key: str, address: str) -> str:
         fields = {b"x-api-key": self._keys.get(key, key).encode()}
         try:
             await self._authenticator.caller({"type": "http", "client": (address, 4321)}, fields)
         except (RateLimited, Unauthenticated) as error:
-            return error.code.value, len(self.engine.commands)
-        return "in", len(self.engine.commands)
+            return error.code.value
+        return "in"
 
 
 @asynccontextmanager
@@ -142,6 +152,25 @@ async def test_too_many_wrong_keys_from_one_address_are_refused_without_a_look_u
             assert await door.knock(key) == ("RATE_LIMITED", AT_ONCE)
         assert await door.knock("revoked", THERE) == ("UNAUTHENTICATED", LOOKED_UP)
         assert await door.knock("read", THERE) == ("in", LOOKED_UP)
+
+
+async def test_so_many_wrong_keys_at_once_are_looked_up_as_one_after_the_other(world: World) -> None:
+    async with opened(world, limit=20) as door:
+        for keys in ([generate()[1] for _ in range(400)], ["revoked"] * 10):
+            fared, looked_up = await door.knock_at_once(keys)
+            assert looked_up == fared["UNAUTHENTICATED"]
+            assert fared["RATE_LIMITED"] == len(keys) - looked_up
+        assert looked_up == 0
+    async with opened(world, limit=20) as door:
+        assert await door.knock_at_once(["revoked"] * 400) == ({"UNAUTHENTICATED": 20, "RATE_LIMITED": 380}, 20)
+
+
+async def test_good_keys_are_let_in_however_many_come_at_once_from_one_address(world: World) -> None:
+    good = ["read", "restricted", "labs"]
+    async with opened(world, limit=2) as door:
+        fared, looked_up = await door.knock_at_once(good * 50)
+        assert fared == {"in": 150}
+        assert looked_up <= 2 * len(good)
 
 
 async def test_a_key_that_was_let_in_before_goes_on_beside_one_who_guesses(world: World) -> None:
