@@ -1,17 +1,21 @@
 """Whose turn it is: how many requests are taken in, and that no key takes the others' turns.
 
 A few requests run abreast, as many as keep the process busy, and a key has no more of these turns than its share among
-the keys that are here; a greedy one has less, and rests after each. Whoever comes then waits, and the next turn goes to
-the key that has the fewest. Beyond the limits a request waits only briefly, and is then told to come again.
+the keys that are here; a greedy one has less, and rests after each. The last few are for keys that have none. Whoever
+comes then waits, and the next turn goes to the key that has the fewest. Beyond the limits a request waits only briefly,
+and is then told to come again.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from math import ceil
 
 from schema.errors import Unavailable
 
-ABREAST = 16
+ABREAST = 18
+"""Sixteen keep the process busy, and two are for whoever comes later."""
+
 _GREEDY = 4
 """By how much its share is less where a key has more waiting than may run, and others have not."""
 
@@ -20,6 +24,9 @@ _LEAST_ROUNDS, _MOST_ROUNDS = 3, 11
 
 In three rounds a request that has come in between has its turn. Where nobody has come, a round takes some microseconds.
 """
+
+_SPARED = 8
+"""One in so many turns is only for keys that have none: whoever comes later need not wait for what takes long."""
 
 _MUCH = 2
 """What part of its share is much: room comes and goes, and nobody has all of his at every moment."""
@@ -107,7 +114,7 @@ class Admission:
     def turn(self, key_id: str) -> Turns | None:
         """A turn that is a key's from now on, where one is free."""
         key = self._key(key_id)
-        if self._running < self._abreast and not self._waiting and key.running < self._turns_a_key:
+        if self._running < self._abreast and not self._waiting and key.running < self._turns_now:
             self._running += 1
             key.running += 1
             return key
@@ -162,7 +169,12 @@ class Admission:
     @property
     def _turns_a_key(self) -> int:
         """How many turns a key may have at a time: an equal share among those that are here."""
-        return min(self._most_a_key, max(1, self._abreast // len(self._keys)))
+        return min(self._most_a_key, ceil(self._abreast / len(self._keys)))
+
+    @property
+    def _turns_now(self) -> int:
+        """The same; where only the last few are free, one."""
+        return 1 if self._running >= self._abreast - self._abreast // _SPARED else self._turns_a_key
 
     def _give_turns(self) -> None:
         while self._running < self._abreast and (key := self._next()) is not None:
@@ -175,7 +187,7 @@ class Admission:
 
     def _next(self) -> Turns | None:
         """The key whose turn it is: one that has the fewest, and of such the one whose last ended first."""
-        share = self._turns_a_key
+        share = self._turns_now
         # Whoever always has somebody waiting is there for every turn; others are on their way for much of the time.
         of_greedy = max(1, share // _GREEDY) if self._has_modest else share
         waiting = (key for key in self._keys.values() if key.waiting and not key.is_resting)

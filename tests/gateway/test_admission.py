@@ -111,6 +111,32 @@ async def test_a_key_has_all_turns_while_it_is_alone_and_its_share_while_it_is_n
     await asyncio.gather(*tasks)
 
 
+async def test_the_last_of_many_turns_are_for_keys_that_have_none() -> None:
+    house = House(Admission(most=100, most_a_key=100, wait_seconds=60, abreast=8))
+    tasks = await house.come("a", 9)
+    assert house.entered == ["a"] * 7
+    tasks += await house.come("b", 2)
+    assert house.entered == ["a"] * 7 + ["b"]
+    await house.end("a")
+    assert len(house.entered) == 8, "kept for whoever comes next"
+    tasks += await house.come("c")
+    assert house.entered[8:] == ["c"]
+    await house.end_all()
+    await asyncio.gather(*tasks)
+
+
+async def test_turns_that_cannot_be_shared_evenly_are_given_all_the_same() -> None:
+    house = House(Admission(most=100, most_a_key=100, wait_seconds=60, abreast=4))
+    tasks = await house.come("a", 4)
+    tasks += await house.come("b", 4)
+    tasks += await house.come("c", 4)
+    for _ in range(3):
+        await house.end("a")
+    assert sorted(house.entered[4:]) == ["b", "b", "c"]
+    await house.end_all()
+    await asyncio.gather(*tasks)
+
+
 async def test_of_keys_with_as_few_turns_the_one_is_next_whose_last_ended_first() -> None:
     house = House(Admission(most=100, most_a_key=100, wait_seconds=60, abreast=1))
     tasks = await house.come("a", 3)
