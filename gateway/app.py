@@ -37,7 +37,9 @@ from gateway.storage.database import make_engine
 from gateway.storage.engine import Engine
 from gateway.storage.migrations import is_at_head
 from gateway.storage.patience import finish, promptly
+from gateway.storage.postgresql import KEPT_CONNECTIONS
 from gateway.storage.reads import SQLStore
+from gateway.storage.statements import SQLITE
 from gateway.throttle import Throttle
 from gateway.timeouts import Timeouts
 from gateway.uses import Uses
@@ -89,7 +91,7 @@ def create_app(
     uses = Uses(engine)
     authenticator = Authenticator(engine, secrets.key, Throttle(settings.max_failed_keys), uses)
     executor = Executor(_limits(settings), introspection=settings.introspection, planned=settings.executor == "planner")
-    budgets, admission = Budgets(engine, settings.rate_limit), _admission(settings)
+    budgets, admission = Budgets(engine, settings.rate_limit), _admission(settings, engine)
     entrance = Entrance(authenticator, budgets, admission, timeouts, executor, secrets.cursor)
     documents = named_documents(settings.trusted_documents, executor.prepare)
     graphql, rest = GraphQLEndpoint(entrance, documents, settings.max_request_bytes), LeakEndpoint(entrance)
@@ -181,13 +183,15 @@ def _limits(settings: Settings) -> Limits:
     )
 
 
-def _admission(settings: Settings) -> Admission:
+def _admission(settings: Settings, engine: Engine) -> Admission:
+    # With PostgreSQL a turn is a connection; with SQLite connections are shared.
+    connections = max(1, settings.pool_size - KEPT_CONNECTIONS)
     return Admission(
         settings.max_concurrency,
         settings.max_concurrency_per_key,
         settings.queue_milliseconds / 1000,
         settings.operation_timeout_seconds,
-        max(ABREAST, settings.pool_size),
+        ABREAST if engine.dialect is SQLITE else connections,
     )
 
 

@@ -191,8 +191,12 @@ class Settings:
     operation_timeout_seconds: int = _setting(
         10, _number(1, 3600), "how long an operation may take; then it is stopped, down to the database"
     )
-    readers: int = _setting(2, _number(1, 64), "connections that read, with SQLite")
-    pool_size: int = _setting(10, _number(1, 1000), "connections at the most, with PostgreSQL")
+    readers: int = _setting(
+        2, _number(1, 64), "connections that operations read from, with SQLite; one more is for keys and readiness"
+    )
+    pool_size: int = _setting(
+        12, _number(2, 1000), "connections at the most, with PostgreSQL; two of them are kept from operations"
+    )
 
     def __repr__(self) -> str:
         """Name no value: the secret and a database's password are among them."""

@@ -48,7 +48,7 @@ class Timeouts:
 
 
 class _Operation:
-    """The store of one operation, which may read in several tasks: all of them are stopped."""
+    """The store of one operation, which may read in several tasks: one at a time, and all of them are stopped."""
 
     def __init__(self, timeouts: Timeouts, store: Store, receive: Receive, seconds: float) -> None:
         self.began_at = asyncio.get_running_loop().time()
@@ -57,6 +57,7 @@ class _Operation:
         self._receive = receive
         self._seconds = seconds
         self._reading: dict[asyncio.Task[Any], int] = {}
+        self._alone = asyncio.Lock()
         self._watching: asyncio.Task[None] | None = None
         self._stopped: type[TimedOut] | None = None
 
@@ -68,7 +69,9 @@ class _Operation:
         assert task is not None  # noqa: S101 - coroutines run in tasks
         self._begin(task)
         try:
-            return await self._store.run(program, levels)
+            # However much it asks for at once, its turn is worth one connection.
+            async with self._alone:
+                return await self._store.run(program, levels)
         except BaseException as error:
             if (reason := self._reason_to_end(task)) is not None:
                 raise reason from error

@@ -33,6 +33,9 @@ class CountingEngine:
     async def run(self, program: Program[T]) -> T:
         return await self._engine.run(self._noting(program))
 
+    async def glance(self, program: Program[T]) -> T:
+        return await self._engine.glance(self._noting(program))
+
     def _noting(self, program: Program[T]) -> Program[T]:
         try:
             commands = next(program)

@@ -36,7 +36,7 @@ class StoredKey:
 async def find_key(engine: Engine, key_id: str, at: str | None = None) -> StoredKey | None:
     """The key with an id, its organization and the domains it may see at an instant, or now, in one statement."""
     command = _key_statement(engine.dialect).bind(KeyIds((key_id,)), key_id=key_id, at=at or now())
-    (rows,) = await engine.run(fetch(command))
+    (rows,) = await engine.glance(fetch(command))
     return _stored_key(rows[0]) if rows else None
 
 

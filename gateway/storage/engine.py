@@ -65,6 +65,15 @@ class Engine(Protocol):
         """
         ...
 
+    async def glance(self, program: Program[T]) -> T:
+        """Run a program that reads little, and waits for nothing that operations read.
+
+        Raises:
+            Unavailable: the database does not answer just now.
+            Damaged: what it reads does not hold together.
+        """
+        ...
+
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
         """Open a transaction that writes; it is committed at the end, or rolled back where an error ends it.
 

@@ -20,6 +20,9 @@ T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
+KEPT_CONNECTIONS = 2
+"""So many more there are than operations at a time: for keys, readiness, and what is written."""
+
 _GONE = (
     OSError,
     TimeoutError,
@@ -142,6 +145,10 @@ class PostgreSQLEngine:
             finally:
                 if running.has_bounds:
                     await raw.execute("COMMIT")
+
+    async def glance(self, program: Program[T]) -> T:
+        """Run a program that reads little; there are connections that no operation takes (`KEPT_CONNECTIONS`)."""
+        return await self.run(program)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:

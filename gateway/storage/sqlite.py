@@ -129,8 +129,10 @@ class SQLiteEngine:
     def __init__(self, path: Path, readers: int = 2) -> None:
         self.is_damaged = False
         self._path = path
-        self._held_readers = [_Held(path, ReadingConnection, "ro") for _ in range(readers)]
-        self._readers = QuickReaders(path, Readers(self._held_readers))
+        self._held_readers = [_Held(path, ReadingConnection, "ro") for _ in range(readers + 1)]
+        self._readers = QuickReaders(path, Readers(self._held_readers[1:]))
+        # What operations read may have every thread of theirs for long.
+        self._glances = QuickReaders(path, Readers(self._held_readers[:1]))
         self._held_writer: _Held | None = None
         self._writing = asyncio.Lock()
         self._lock = WriteLock(path, BUSY_TIMEOUT_SECONDS)
@@ -147,6 +149,7 @@ class SQLiteEngine:
             for held in self._held_readers:
                 await held.open()
             self._readers.open()
+            self._glances.open()
             application_id = await self._held_readers[0].call(_read_application_id)
         except sqlite3.Error as error:
             await self.close()
@@ -158,6 +161,7 @@ class SQLiteEngine:
     async def close(self) -> None:
         """Give every connection back, and what was written its statistics; where the disk hangs, they are dropped."""
         self._readers.close()
+        self._glances.close()
         if not await _is_over(self._close_readers(), ANSWER_SECONDS):
             logger.warning("The disk does not answer; connections that read are dropped")
             for held in self._held_readers:
@@ -184,8 +188,15 @@ class SQLiteEngine:
 
     async def run(self, program: Program[T]) -> T:
         """Run a program that reads."""
+        return await self._run(self._readers, program)
+
+    async def glance(self, program: Program[T]) -> T:
+        """Run a program that reads little, in a thread of its own where it is not quick."""
+        return await self._run(self._glances, program)
+
+    async def _run(self, readers: QuickReaders, program: Program[T]) -> T:
         try:
-            return await self._readers.run(program)
+            return await readers.run(program)
         except sqlite3.OperationalError as error:
             if not _may_pass(error):
                 raise

@@ -78,6 +78,8 @@ class Limit:
             outcome: T = stop.value
             return outcome
 
+    glance = run
+
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator["Limit"]:
         """Open a transaction."""

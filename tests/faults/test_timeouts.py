@@ -144,9 +144,10 @@ async def backends(url: str) -> list[int]:
 async def stuck(engine: Engine) -> AsyncIterator[None]:
     """Let every thread that reads a SQLite file hang for a while, and have nothing read beside them."""
     assert isinstance(engine, SQLiteEngine)
-    engine._readers.close()  # noqa: SLF001 - nobody else takes it away
+    for quick in (engine._readers, engine._glances):  # noqa: SLF001 - nobody else takes them away
+        quick.close()
     released = threading.Event()
-    hanging = [threading.Event() for _ in range(2)]
+    hanging = [threading.Event() for _ in range(3)]
 
     def hang(is_hanging: threading.Event) -> Program[None]:
         yield [Command("SELECT 1")]
@@ -154,9 +155,9 @@ async def stuck(engine: Engine) -> AsyncIterator[None]:
         released.wait()
 
     tasks = []
-    for each in hanging:
+    for each, run in zip(hanging, (engine.run, engine.run, engine.glance), strict=True):
         # What comes together goes into one thread together.
-        tasks.append(asyncio.create_task(engine.run(hang(each))))
+        tasks.append(asyncio.create_task(run(hang(each))))
         await asyncio.to_thread(each.wait, 10)
     try:
         yield

@@ -83,7 +83,7 @@ async def is_at_head(engine: Engine) -> bool:
         Damaged: that cannot be read any more.
     """
     try:
-        (rows,) = await engine.run(fetch(Statement(VERSION, engine.dialect).bind()))
+        (rows,) = await engine.glance(fetch(Statement(VERSION, engine.dialect).bind()))
     except (Unavailable, Damaged):
         raise
     except Exception:  # noqa: BLE001 - each engine says in its own way that there is no such table
