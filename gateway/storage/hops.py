@@ -60,13 +60,16 @@ class ReadingConnection(sqlite3.Connection):
 class Waiting:
     """A program that waits to be run, and whoever waits for what becomes of it."""
 
-    __slots__ = ("commands", "future", "program")
+    __slots__ = ("commands", "future", "is_over", "outcome", "program")
 
     def __init__(self, program: Program[Any], future: "asyncio.Future[Any]") -> None:
         self.program = program
         self.future = future
         self.commands: Sequence[Command] | None = None
         """What it asks next, once it was begun."""
+        self.is_over = False
+        """Whether it has ended without asking anything; it cannot be begun again."""
+        self.outcome: Any = None
 
 
 class Readers:
@@ -153,7 +156,6 @@ class _Hop:
     def __init__(self, connection: ReadingConnection) -> None:
         self._connection = connection
         self._known: dict[Hashable, Rows] = {}
-        self._ended: dict[Waiting, Any] = {}
 
     def begin(self, waiting: list[Waiting]) -> None:
         """Let programs ask their first questions; all rows that several look for by id are asked for at once."""
@@ -170,13 +172,13 @@ class _Hop:
                     self._look_for(look_up, together)
 
     def _first(self, one: Waiting) -> Iterable[Command]:
-        if one.commands is None:
+        if one.commands is None and not one.is_over:
             try:
                 one.commands = next(one.program)
             except StopIteration as stop:
-                self._ended[one] = stop.value
+                one.is_over, one.outcome = True, stop.value
             except Exception as error:  # noqa: BLE001 - it is raised where the program is awaited
-                self._ended[one] = error
+                one.is_over, one.outcome = True, error
         return one.commands or ()
 
     def _look_for(self, look_up: LookUp, ids: Collection[str]) -> None:
@@ -187,7 +189,7 @@ class _Hop:
     def outcome(self, one: Waiting) -> Any:
         """What becomes of a program in the end: a result, or an error."""
         if one.commands is None:
-            return self._ended[one]
+            return one.outcome
         self._connection.outcome = one.future
         try:
             while True:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -101,6 +102,29 @@ async def test_all_are_answered_however_many_wait(reader: Reader) -> None:
     found = await asyncio.gather(*(rows_of(readers, look_up(str(n % 20))) for n in range(100)))
     assert [rows[0][1] for (rows,) in found] == [f"thing {n % 20}" for n in range(100)]
     assert len(reader.statements) < 20
+
+
+async def test_one_that_asks_nothing_has_its_outcome_also_behind_what_takes_long(reader: Reader) -> None:
+    def take_long() -> Program[str]:
+        yield [look_up("1")]
+        time.sleep(0.05)
+        return "long"
+
+    def ask_nothing() -> Program[str]:
+        yield from ()
+        return "nothing"
+
+    def fail() -> Program[str]:
+        yield from ()
+        raise ValueError
+
+    readers = Readers([reader])
+    outcomes = await asyncio.gather(
+        *(readers.run(program) for program in (take_long(), ask_nothing(), fail(), ask_nothing())),
+        return_exceptions=True,
+    )
+    assert [outcomes[place] for place in (0, 1, 3)] == ["long", "nothing", "nothing"]
+    assert isinstance(outcomes[2], ValueError)
 
 
 async def test_what_waits_behind_something_long_is_done_by_the_next_thread(path: Path, reader: Reader) -> None:
