@@ -1,9 +1,9 @@
 """Whose turn it is: how many requests are taken in, and that no key takes the others' turns.
 
 A few requests run abreast, as many as keep the process busy, and a key has no more of these turns than its share among
-the keys that are here; a greedy one has less, and rests after each. The last few are for keys that have none. Whoever
-comes then waits, and the next turn goes to the key that has the fewest. Beyond the limits a request waits only briefly,
-and is then told to come again.
+the keys that are here; a greedy one rests after each. The last few are for keys that have none. Whoever comes then
+waits, and the next turn goes to the key that has the fewest. Beyond the limits a request waits only briefly, and is
+then told to come again.
 """
 
 import asyncio
@@ -16,13 +16,12 @@ from schema.errors import Unavailable
 ABREAST = 18
 """Sixteen keep the process busy, and two are for whoever comes later."""
 
-_GREEDY = 4
-"""By how much its share is less where a key has more waiting than may run, and others have not."""
-
 _LEAST_ROUNDS, _MOST_ROUNDS = 3, 11
 """How often the event loop goes round before a greedy key has its next turn; the more where others run meanwhile.
 
-In three rounds a request that has come in between has its turn. Where nobody has come, a round takes some microseconds.
+Greedy is a key with more waiting than may run, where others have fewer: it is there for every turn, while they are on
+their way for much of the time. In three rounds a request that has come in between has its turn. Where nobody has come,
+a round takes some microseconds.
 """
 
 _SPARED = 8
@@ -151,9 +150,6 @@ class Admission:
         key.running -= 1
         if self._waiting:
             self._keys[key.key_id] = self._keys.pop(key.key_id)
-            if not key.is_resting and self._is_greedy(key) and self._has_modest:
-                key.is_resting = True
-                self._rest(key, _MOST_ROUNDS)
         self._forget(key)
         if self._waiting:
             self._give_turns()
@@ -178,6 +174,8 @@ class Admission:
 
     def _give_turns(self) -> None:
         while self._running < self._abreast and (key := self._next()) is not None:
+            if self._is_greedy(key) and not all(map(self._is_greedy, self._keys.values())):
+                self._rest(key, _MOST_ROUNDS)
             turn = key.waiting.popleft()
             self._waiting -= 1
             if not turn.done():
@@ -187,27 +185,20 @@ class Admission:
 
     def _next(self) -> Turns | None:
         """The key whose turn it is: one that has the fewest, and of such the one whose last ended first."""
-        share = self._turns_now
-        # Whoever always has somebody waiting is there for every turn; others are on their way for much of the time.
-        of_greedy = max(1, share // _GREEDY) if self._has_modest else share
-        waiting = (key for key in self._keys.values() if key.waiting and not key.is_resting)
-        able = (key for key in waiting if key.running < (of_greedy if self._is_greedy(key) else share))
+        most = self._turns_now
+        able = (key for key in self._keys.values() if key.waiting and not key.is_resting and key.running < most)
         return min(able, key=lambda key: key.running, default=None)
 
     def _is_greedy(self, key: Turns) -> bool:
         return len(key.waiting) > self._turns_a_key
 
-    @property
-    def _has_modest(self) -> bool:
-        return not all(self._is_greedy(key) for key in self._keys.values())
-
     def _rest(self, key: Turns, rounds: int) -> None:
-        """Let the loop go round so often before a key has turns again, or less where nobody else has any."""
+        """Let the loop go round so often before a key has its next turn, or less where nobody else has one."""
         has_others = self._running > key.running
-        if rounds > _MOST_ROUNDS - _LEAST_ROUNDS or (rounds and has_others):
+        key.is_resting = rounds > _MOST_ROUNDS - _LEAST_ROUNDS or (rounds > 0 and has_others)
+        if key.is_resting:
             asyncio.get_running_loop().call_soon(self._rest, key, rounds - 1)
         else:
-            key.is_resting = False
             self._give_turns()
 
     def _abandon(self, key: Turns, turn: "asyncio.Future[bool]") -> None:
