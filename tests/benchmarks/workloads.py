@@ -49,7 +49,7 @@ class Workload:
 
     def request(self, leak_id: str, key: str) -> str:
         """One request, in wrk's language."""
-        headers = f'["X-API-Key"] = "{key}", ["Accept"] = "application/json"'
+        headers = f'["Host"] = "gateway", ["X-API-Key"] = "{key}", ["Accept"] = "application/json"'
         if self.document is None:
             return f'wrk.format("GET", "{self.path.format(id=leak_id)}", {{ {headers} }})'
         body = json.dumps(self.body(leak_id).decode())
