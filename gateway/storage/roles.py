@@ -32,8 +32,11 @@ _MIGRATE = "Run: python -m gateway migrate"
 _MADE_BY_ANOTHER = {"23505", "42710"}
 """unique_violation, where another made it while this waited for that, and duplicate_object, where just before."""
 
+# Some of PostgreSQL's own roles read or write every table, or the server's files; none is needed to serve. Who makes
+# roles may, before version 16, be a member of any.
+_IS_MIGHTY = "(rolsuper OR rolbypassrls OR rolcreaterole OR rolreplication OR starts_with(rolname, 'pg_'))"
 # A superuser is a member of every role. The catalogue's own tables count too: a superuser owns them.
-_ABOVE_ROWS = "EXISTS (SELECT FROM pg_roles WHERE (rolsuper OR rolbypassrls) AND pg_has_role({}, oid, 'MEMBER'))"
+_ABOVE_ROWS = f"EXISTS (SELECT FROM pg_roles WHERE {_IS_MIGHTY} AND pg_has_role({{}}, oid, 'MEMBER'))"
 _OWNS = "EXISTS (SELECT FROM pg_class WHERE pg_has_role({}, relowner, 'MEMBER'))"
 _TABLES = "ARRAY(SELECT relname::text FROM pg_class WHERE relname = ANY ($1) AND pg_table_is_visible(oid) AND {})"
 _SERVING = f"""SELECT current_user::text, session_user::text,
@@ -88,13 +91,13 @@ async def refuse_to_serve_with_more(engine: Engine) -> None:
     role, login, is_above, login_is_above, unbounded = row
     if is_above:
         raise DatabaseError(
-            f'The role "{role}" owns tables or stands above row-level security, so it may not serve. '
+            f'The role "{role}" owns tables or may do what row-level security does not stop, so it may not serve. '
             f"Set LEAKS_SERVING_ROLE to one that does not. {_MIGRATE}"
         )
     if unbounded:
         raise DatabaseError(f"Row-level security is not forced on: {', '.join(sorted(unbounded))}. {_MIGRATE}")
     if login_is_above:
-        logger.warning('The login "%s" owns more than serving takes; give serving a login of its own.', login)
+        logger.warning('The login "%s" may do more than serving takes; give serving a login of its own.', login)
 
 
 async def refuse_to_administer_in_part(engine: Engine) -> None:

@@ -307,11 +307,21 @@ def postgresql_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 async def test_a_role_that_could_see_more_may_not_serve(postgres: PostgresServer, postgresql_url: str) -> None:
     postgres.psql(
         f"""CREATE ROLE above BYPASSRLS; CREATE ROLE owner; CREATE ROLE beside IN ROLE owner;
+            CREATE ROLE copier REPLICATION; CREATE ROLE giver CREATEROLE; CREATE ROLE taker IN ROLE giver;
             \\c {database_of(postgresql_url)}
             GRANT SELECT ON ALL TABLES IN SCHEMA public TO above, owner; ALTER TABLE users OWNER TO owner;"""
     )
-    for role in ("postgres", "above", "owner", "beside"):
-        await assert_refused(postgresql_url, role, f'"{role}" owns tables or stands above row-level security')
+    for role in ("postgres", "above", "owner", "beside", "copier", "giver", "taker"):
+        await assert_refused(postgresql_url, role, f'"{role}" owns tables or may do what row-level security does not')
+
+
+@pytest.mark.parametrize("right", ["read_all_data", "write_all_data", "read_server_files", "execute_server_program"])
+async def test_a_member_of_a_role_of_postgresqls_own_may_not_serve(
+    postgres: PostgresServer, postgresql_url: str, right: str
+) -> None:
+    role = f"may_{right}"
+    postgres.psql(f"CREATE ROLE {role} IN ROLE {SERVING_ROLE}, pg_{right};")
+    await assert_refused(postgresql_url, role, f'"{role}" owns tables or may do what row-level security does not')
 
 
 @pytest.mark.parametrize("missing", ["NO FORCE", "DISABLE"])
@@ -334,7 +344,7 @@ async def test_a_login_that_could_do_more_than_serving_takes_serves_and_is_warne
     assert await warnings_of(SERVING_LOGIN, postgresql_url, caplog) == []
     for login in ("postgres", "risky", "keeper", "deputy"):
         assert await warnings_of(login, postgresql_url, caplog) == [
-            f'The login "{login}" owns more than serving takes; give serving a login of its own.'
+            f'The login "{login}" may do more than serving takes; give serving a login of its own.'
         ]
 
 
