@@ -4,11 +4,13 @@
 """
 
 import logging
+from collections.abc import Iterable
 
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from gateway.storage.engine import DatabaseError, Engine, fetch
+from gateway.storage.policies import BOUNDED, HAS_ITS_POLICIES, IS_FORCED
 from gateway.storage.statements import Command
 from gateway.storage.tables import metadata
 
@@ -20,12 +22,6 @@ RIGHTS = {
     "budgets": "SELECT, INSERT, UPDATE",
 }
 """All that the serving role may do, by the table."""
-
-BOUNDED = tuple(metadata.tables)
-"""The tables whose rows are seen within bounds only, whoever asks."""
-
-POLICIES = ("administration", "bounds")
-"""What each of them has: one for whoever administers, one for all others."""
 
 _MIGRATE = "Run: python -m gateway migrate"
 
@@ -42,7 +38,7 @@ _TABLES = "ARRAY(SELECT relname::text FROM pg_class WHERE relname = ANY ($1) AND
 _SERVING = f"""SELECT current_user::text, session_user::text,
     {_ABOVE_ROWS.format("current_user")} OR {_OWNS.format("current_user")},
     {_ABOVE_ROWS.format("session_user")} OR {_OWNS.format("session_user")},
-    {_TABLES.format("NOT (relrowsecurity AND relforcerowsecurity)")}"""
+    {_TABLES.format(f"NOT {IS_FORCED}")}, {_TABLES.format(f"NOT {HAS_ITS_POLICIES}")}"""
 _ADMINISTERING = f"""SELECT current_user::text,
     {_TABLES.format("NOT pg_has_role(relowner, 'USAGE')")}"""
 
@@ -88,14 +84,16 @@ async def refuse_to_serve_with_more(engine: Engine) -> None:
         DatabaseError: it sees more, or could.
     """
     ((row,),) = await engine.run(fetch(Command(_SERVING, (BOUNDED,))))
-    role, login, is_above, login_is_above, unbounded = row
+    role, login, is_above, login_is_above, unforced, altered = row
     if is_above:
         raise DatabaseError(
             f'The role "{role}" owns tables or may do what row-level security does not stop, so it may not serve. '
             f"Set LEAKS_SERVING_ROLE to one that does not. {_MIGRATE}"
         )
-    if unbounded:
-        raise DatabaseError(f"Row-level security is not forced on: {', '.join(sorted(unbounded))}. {_MIGRATE}")
+    if unforced:
+        raise DatabaseError(f"Row-level security is not forced on: {_listed(unforced)}. {_MIGRATE}")
+    if altered:
+        raise DatabaseError(f"The policies are not those that migrate makes on: {_listed(altered)}. {_MIGRATE}")
     if login_is_above:
         logger.warning('The login "%s" may do more than serving takes; give serving a login of its own.', login)
 
@@ -113,3 +111,7 @@ async def refuse_to_administer_in_part(engine: Engine) -> None:
             f'The login "{login}" does not own the tables, so it sees a part of them at most. '
             "Administer with the login that ran migrate."
         )
+
+
+def _listed(tables: Iterable[str]) -> str:
+    return ", ".join(sorted(tables))

@@ -17,7 +17,15 @@ _SQLITE_DAWDLES = """
         SELECT max(number) AS last FROM step
     ) AS slow CROSS JOIN stored_leaks;
 """
-_POSTGRESQL_DAWDLES = "CREATE POLICY slow ON leaks AS RESTRICTIVE USING ((SELECT pg_sleep({seconds}))::text = '');"
+# A server starts only where the policy's comment says the same as the policy.
+_POSTGRESQL_DAWDLES = """DO $$
+    DECLARE slow oid := (SELECT oid FROM pg_policy WHERE polrelid = 'leaks'::regclass AND polname = 'bounds');
+    BEGIN
+        EXECUTE (SELECT format('ALTER POLICY bounds ON leaks USING ((SELECT pg_sleep({seconds}))::text = %L AND %s)',
+            '', pg_get_expr(polqual, polrelid)) FROM pg_policy WHERE oid = slow);
+        EXECUTE (SELECT format('COMMENT ON POLICY bounds ON leaks IS %L', pg_get_expr(polqual, polrelid))
+            FROM pg_policy WHERE oid = slow);
+    END $$"""
 _STEPS_A_SECOND = 400_000
 
 

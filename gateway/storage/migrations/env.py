@@ -9,6 +9,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from gateway.storage.migrations import SECONDS_TO_WAIT
+from gateway.storage.policies import make_policies
 from gateway.storage.roles import provide
 from gateway.storage.sqlite import ANALYZED_ROWS, APPLICATION_ID
 from gateway.storage.tables import metadata
@@ -34,6 +35,7 @@ def _run(connection: Connection) -> bool:
         context.run_migrations()
         role = context.config.attributes.get("serving_role")
         if role and not is_sqlite:
+            make_policies(connection)
             provide(connection, role)
         return bool(before) and before != context.get_context().get_current_heads()
 

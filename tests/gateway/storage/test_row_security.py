@@ -330,6 +330,48 @@ async def test_a_table_without_forced_row_level_security_is_not_served(
 ) -> None:
     postgres.psql(f"\\c {database_of(postgresql_url)}\nALTER TABLE leak_users {missing} ROW LEVEL SECURITY;")
     await assert_refused(login_as(postgresql_url, SERVING_LOGIN), SERVING_ROLE, "not forced on: leak_users. Run: ")
+    await assert_mended(postgresql_url)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE POLICY reporting ON leaks USING (true)",
+        "CREATE POLICY reporting ON leaks AS RESTRICTIVE USING (true)",
+        "ALTER POLICY bounds ON leaks USING (true)",
+        "ALTER POLICY bounds ON leaks WITH CHECK (true)",
+        "ALTER POLICY bounds ON leaks TO postgres",
+        "ALTER POLICY administration ON leaks TO PUBLIC",
+        f"ALTER POLICY administration ON leaks TO postgres, {SERVING_ROLE}",
+        "ALTER POLICY administration ON leaks USING (organization_number = 1)",
+        "DROP POLICY bounds ON leaks",
+        "DROP POLICY administration ON leaks",
+        "DROP POLICY bounds ON leaks; CREATE POLICY bounds ON leaks FOR SELECT USING (true)",
+        "DROP POLICY bounds ON leaks; DROP POLICY administration ON leaks",
+        "COMMENT ON POLICY bounds ON leaks IS NULL",
+    ],
+)
+async def test_a_table_with_other_policies_is_not_served_until_migrate_has_made_them(
+    postgres: PostgresServer, postgresql_url: str, statement: str
+) -> None:
+    postgres.psql(f"\\c {database_of(postgresql_url)}\n{statement};")
+    await assert_refused(
+        login_as(postgresql_url, SERVING_LOGIN), SERVING_ROLE, "not those that migrate makes on: leaks. Run: python -m"
+    )
+    await assert_mended(postgresql_url)
+
+
+async def assert_mended(url: str) -> None:
+    await migrate(url)
+    async with open_engine(login_as(url, SERVING_LOGIN), SERVING_ROLE) as engine:
+        assert await is_at_head(engine)
+
+
+async def test_policies_that_are_as_they_should_be_are_left_alone(postgresql_url: str) -> None:
+    async with open_engine(postgresql_url) as engine:
+        made = await select(engine, "SELECT oid FROM pg_policy ORDER BY oid")
+        await migrate(postgresql_url)
+        assert await select(engine, "SELECT oid FROM pg_policy ORDER BY oid") == made
 
 
 async def test_a_login_that_could_do_more_than_serving_takes_serves_and_is_warned_of(
@@ -341,6 +383,7 @@ async def test_a_login_that_could_do_more_than_serving_takes_serves_and_is_warne
             \\c {database_of(postgresql_url)}
             ALTER TABLE users OWNER TO keeper; ALTER TABLE keys OWNER TO keeping;"""
     )
+    await migrate(postgresql_url)
     assert await warnings_of(SERVING_LOGIN, postgresql_url, caplog) == []
     for login in ("postgres", "risky", "keeper", "deputy"):
         assert await warnings_of(login, postgresql_url, caplog) == [

@@ -1,0 +1,72 @@
+"""Which rows PostgreSQL shows to whom: those within a transaction's bounds to everybody, all to whoever owns the table.
+
+`migrate` sees to it that each table has exactly these policies; whoever opens a database asks whether it still does.
+PostgreSQL tells an expression in words of its own, which differ among its versions. So a policy's comment keeps how it
+told ours when it was made, and one that has been altered since differs from that.
+"""
+
+from typing import Final
+
+from sqlalchemy import Connection, text
+
+from gateway.storage.tables import metadata
+
+BOUNDED: Final = tuple(metadata.tables)
+"""The tables whose rows are seen within bounds only, whoever asks."""
+
+# A setting that was never set is null, one whose transaction is over is empty.
+_ORGANIZATION = "nullif(current_setting('leaks.organization', true), '')::integer"
+_DOMAINS = "unnest(nullif(current_setting('leaks.domains', true), '')::integer[])"
+_KEYS = "= ANY (nullif(current_setting('leaks.keys', true), '')::uuid[])"
+
+# What a policy reads of another table, it reads within that table's own policy.
+_BOUNDS = {
+    **dict.fromkeys(
+        ("leaks", "leak_resources", "leak_users", "leak_endpoints", "endpoint_dates"),
+        f"(organization_number, domain_number) IN (SELECT {_ORGANIZATION}, {_DOMAINS})",
+    ),
+    **dict.fromkeys(("resources", "users", "endpoints"), f"organization_number IN (SELECT {_ORGANIZATION})"),
+    "keys": f"id {_KEYS}",
+    "key_domains": f"key_id {_KEYS}",
+    "budgets": f"key_id {_KEYS}",
+    "organizations": "number IN (SELECT organization_number FROM keys)",
+    "domains": "organization_number IN (SELECT organization_number FROM keys)",
+}
+
+_EXPRESSION = "pg_get_expr(polqual, polrelid)"
+_IS_PLAIN = "polpermissive AND polcmd = '*' AND polwithcheck IS NULL"
+_ADMINISTERS = (
+    f"(polname = 'administration' AND polroles = ARRAY[relowner] AND {_EXPRESSION} = 'true' AND {_IS_PLAIN}) IS TRUE"
+)
+_BOUNDS_ALL = (
+    "(polname = 'bounds' AND polroles = ARRAY[0::oid] "
+    f"AND {_EXPRESSION} = obj_description(pg_policy.oid, 'pg_policy') AND {_IS_PLAIN}) IS TRUE"
+)
+_OF_THE_TABLE = "FROM pg_policy WHERE polrelid = pg_class.oid"
+
+IS_FORCED: Final = "(relrowsecurity AND relforcerowsecurity)"
+"""Whether row-level security holds for everybody who asks a table of `pg_class`, its owner too."""
+
+HAS_ITS_POLICIES: Final = f"(SELECT count(*) = 2 AND bool_and({_ADMINISTERS} OR {_BOUNDS_ALL}) {_OF_THE_TABLE})"
+"""Whether a table of `pg_class` has the policies that `migrate` makes, and no others."""
+
+_IS_OURS = "relname = ANY (CAST(:tables AS text[])) AND pg_table_is_visible(pg_class.oid)"
+_OTHERS = f"""SELECT relname, relowner::regrole::text, ARRAY(SELECT quote_ident(polname) {_OF_THE_TABLE})
+    FROM pg_class WHERE {_IS_OURS}
+    AND NOT ({IS_FORCED} AND {HAS_ITS_POLICIES}) ORDER BY relname"""  # noqa: S608 - names of ours
+_COMMENT = f"""SELECT format('COMMENT ON POLICY bounds ON %I IS %L', CAST(:table AS text), {_EXPRESSION})
+    FROM pg_policy WHERE polrelid = to_regclass(:table) AND polname = 'bounds'"""  # noqa: S608 - names of ours
+
+
+def make_policies(connection: Connection) -> None:
+    """Give each table its policies and take away any others.
+
+    A table that has them is left alone: to write them anew would keep its readers waiting.
+    """
+    for table, owner, policies in connection.execute(text(_OTHERS), {"tables": BOUNDED}).all():
+        for policy in policies:
+            connection.exec_driver_sql(f"DROP POLICY {policy} ON {table}")
+        connection.exec_driver_sql(f"CREATE POLICY administration ON {table} TO {owner} USING (true)")
+        connection.exec_driver_sql(f"CREATE POLICY bounds ON {table} USING ({_BOUNDS[table]})")
+        connection.exec_driver_sql(str(connection.scalar(text(_COMMENT), {"table": table})))
+        connection.exec_driver_sql(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY")
