@@ -50,12 +50,27 @@ IS_FORCED: Final = "(relrowsecurity AND relforcerowsecurity)"
 HAS_ITS_POLICIES: Final = f"(SELECT count(*) = 2 AND bool_and({_ADMINISTERS} OR {_BOUNDS_ALL}) {_OF_THE_TABLE})"
 """Whether a table of `pg_class` has the policies that `migrate` makes, and no others."""
 
+SHOWS_ITS_OWNER_ALL: Final = f"(SELECT bool_or({_ADMINISTERS}) AND bool_and(polpermissive) {_OF_THE_TABLE}) IS TRUE"
+"""Whether its policies hide no row from its owner."""
+
 _IS_OURS = "relname = ANY (CAST(:tables AS text[])) AND pg_table_is_visible(pg_class.oid)"
 _OTHERS = f"""SELECT relname, relowner::regrole::text, ARRAY(SELECT quote_ident(polname) {_OF_THE_TABLE})
     FROM pg_class WHERE {_IS_OURS}
     AND NOT ({IS_FORCED} AND {HAS_ITS_POLICIES}) ORDER BY relname"""  # noqa: S608 - names of ours
 _COMMENT = f"""SELECT format('COMMENT ON POLICY bounds ON %I IS %L', CAST(:table AS text), {_EXPRESSION})
     FROM pg_policy WHERE polrelid = to_regclass(:table) AND polname = 'bounds'"""  # noqa: S608 - names of ours
+_FORMER_OWNERS = f"""SELECT relname, relowner::regrole::text FROM pg_policy JOIN pg_class ON pg_class.oid = polrelid
+    WHERE {_IS_OURS} AND polname = 'administration' AND polroles <> ARRAY[relowner]
+    ORDER BY relname"""  # noqa: S608 - names of ours
+
+
+def hand_over(connection: Connection) -> None:
+    """Let the present owner of a table see all of it: a policy stays with the former one, whoever owns the table now.
+
+    What migrates a table's rows must see them.
+    """
+    for table, owner in connection.execute(text(_FORMER_OWNERS), {"tables": BOUNDED}).all():
+        connection.exec_driver_sql(f"ALTER POLICY administration ON {table} TO {owner}")
 
 
 def make_policies(connection: Connection) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from gateway.storage.engine import DatabaseError, Engine, fetch
-from gateway.storage.policies import BOUNDED, HAS_ITS_POLICIES, IS_FORCED
+from gateway.storage.policies import BOUNDED, HAS_ITS_POLICIES, IS_FORCED, SHOWS_ITS_OWNER_ALL
 from gateway.storage.statements import Command
 from gateway.storage.tables import metadata
 
@@ -40,7 +40,8 @@ _SERVING = f"""SELECT current_user::text, session_user::text,
     {_ABOVE_ROWS.format("session_user")} OR {_OWNS.format("session_user")},
     {_TABLES.format(f"NOT {IS_FORCED}")}, {_TABLES.format(f"NOT {HAS_ITS_POLICIES}")}"""
 _ADMINISTERING = f"""SELECT current_user::text,
-    {_TABLES.format("NOT pg_has_role(relowner, 'USAGE')")}"""
+    {_TABLES.format("NOT pg_has_role(relowner, 'USAGE')")},
+    {_TABLES.format(f"row_security_active(oid) AND NOT {SHOWS_ITS_OWNER_ALL}")}"""
 
 logger = logging.getLogger(__name__)
 
@@ -102,14 +103,18 @@ async def refuse_to_administer_in_part(engine: Engine) -> None:
     """Find out that this login sees every row: who saw some only would export, list and count too few.
 
     Raises:
-        DatabaseError: it does not own the tables.
+        DatabaseError: it does not own the tables, or their policies are for another owner.
     """
     ((row,),) = await engine.run(fetch(Command(_ADMINISTERING, (BOUNDED,))))
-    login, foreign = row
+    login, foreign, hidden = row
     if foreign:
         raise DatabaseError(
             f'The login "{login}" does not own the tables, so it sees a part of them at most. '
-            "Administer with the login that ran migrate."
+            "Administer with the one that does."
+        )
+    if hidden:
+        raise DatabaseError(
+            f'The policies do not show every row to the login "{login}" on: {_listed(hidden)}. {_MIGRATE}'
         )
 
 

@@ -9,7 +9,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from gateway.storage.migrations import SECONDS_TO_WAIT
-from gateway.storage.policies import make_policies
+from gateway.storage.policies import hand_over, make_policies
 from gateway.storage.roles import provide
 from gateway.storage.sqlite import ANALYZED_ROWS, APPLICATION_ID
 from gateway.storage.tables import metadata
@@ -31,6 +31,7 @@ def _run(connection: Connection) -> bool:
     with context.begin_transaction():
         if not is_sqlite:
             connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": APPLICATION_ID})
+            hand_over(connection)
         before = context.get_context().get_current_heads()
         context.run_migrations()
         role = context.config.attributes.get("serving_role")

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,10 +17,12 @@ from sqlalchemy import make_url
 from gateway.keys import parse
 from gateway.storage.bounds import Bounds, KeyIds
 from gateway.storage.budgets import spend
+from gateway.storage.checks import find_troubles
 from gateway.storage.database import make_engine, open_engine
 from gateway.storage.engine import DatabaseError, Engine, Program, fetch
 from gateway.storage.keys import list_keys
 from gateway.storage.migrations import is_at_head, migrate
+from gateway.storage.organizations import add_organization
 from gateway.storage.reads import SQLStore
 from gateway.storage.roles import SERVING_ROLE
 from gateway.storage.statements import Command
@@ -32,6 +34,7 @@ from schema.records import Kind
 from schema.scope import Scope
 from tests.conftest import fresh_database
 from tests.gateway.commands.conftest import Run, environment, run
+from tests.gateway.storage.test_migrations import go_back
 from tests.operations import CountingEngine, asking
 from tests.records import (
     EXAMPLE_ID,
@@ -435,6 +438,70 @@ async def test_an_owner_that_is_no_superuser_migrates_imports_and_administers(po
         assert await select(engine, "SELECT * FROM leaks") == []
         seen = await select(engine, "SELECT DISTINCT organization_number FROM leaks", scope(world, "labs"))
         assert seen == [(world.organizations["labs"].number,)]
+
+
+@pytest.fixture
+def handed_over(postgres: PostgresServer) -> Iterator[World]:
+    """A filled database whose tables were another login's when they were made."""
+    postgres.psql(
+        f"""CREATE ROLE former LOGIN; CREATE ROLE present LOGIN; CREATE DATABASE handed OWNER former;
+            GRANT {SERVING_ROLE} TO former, present;"""
+    )
+    url = login_as(postgres.get_uri("handed"), "former")
+    asyncio.run(migrate(url))
+    world = asyncio.run(fill(url))
+    postgres.psql("\\c handed\nREASSIGN OWNED BY former TO present;")
+    yield replace(world, url=login_as(postgres.get_uri("handed"), "present"))
+    postgres.psql("DROP DATABASE handed WITH (FORCE); DROP ROLE former; DROP ROLE present;")
+
+
+async def test_a_new_owner_administers_once_migrate_has_handed_the_policies_over(handed_over: World) -> None:
+    with pytest.raises(
+        DatabaseError, match=r'do not show every row to the login "present" on: budgets, .* Run: python'
+    ):
+        async with open_engine(handed_over.url):
+            pass
+    await assert_refused(handed_over.settings.database_url, SERVING_ROLE, "not those that migrate makes on: budgets, ")
+    await migrate(handed_over.url)
+    async with open_engine(handed_over.url) as administration:
+        assert len(await list_keys(administration)) == len(handed_over.keys)
+        assert await find_troubles(administration) == []
+        await add_organization(administration, "Example Latecomer")
+
+
+async def test_what_is_migrated_for_a_new_owner_is_every_row(postgres: PostgresServer, handed_over: World) -> None:
+    postgres.psql("\\c handed\nREASSIGN OWNED BY present TO former;")
+    await go_back(login_as(postgres.get_uri("handed"), "former"), "0005")
+    postgres.psql("\\c handed\nREASSIGN OWNED BY former TO present;")
+    await migrate(handed_over.url)
+    async with open_engine(handed_over.url) as administration:
+        assert await select(administration, "SELECT * FROM endpoint_dates") != []
+
+
+def test_a_command_of_a_new_owner_is_refused_in_one_line(run: Run, handed_over: World) -> None:
+    for command in (("keys", "list"), ("check",), ("organizations", "add", "Example Latecomer")):
+        done = run(*command, LEAKS_DATABASE_URL=handed_over.url)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.endswith("Run: python -m gateway migrate\n")
+        assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE POLICY fewer ON leaks AS RESTRICTIVE USING (organization_number = 1)",
+        "ALTER POLICY administration ON keys USING (organization_number = 1)",
+        "DROP POLICY administration ON keys",
+    ],
+)
+async def test_an_owner_that_sees_some_rows_only_does_not_administer(handed_over: World, statement: str) -> None:
+    await migrate(handed_over.url)
+    connection = await asyncpg.connect(handed_over.url)
+    await connection.execute(statement)
+    await connection.close()
+    with pytest.raises(DatabaseError, match=r'every row to the login "present" on: (leaks|keys). Run: '):
+        async with open_engine(handed_over.url):
+            pass
 
 
 async def test_an_owner_that_may_make_no_role_is_told_who_may(postgres: PostgresServer) -> None:
