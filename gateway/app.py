@@ -1,10 +1,16 @@
 """The composition root: what the application answers, and what it is made of."""
 
+import asyncio
 import gc
 import logging
 import os
+import signal
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
+from multiprocessing import parent_process
+from multiprocessing.process import BaseProcess
+from threading import Thread
 from typing import Any, TypeAlias
 
 from starlette.applications import Starlette
@@ -15,7 +21,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
 from gateway.admission import ABREAST, Admission
 from gateway.auth import Authenticator
@@ -34,7 +40,7 @@ from gateway.rest import LeakEndpoint, rest_routes
 from gateway.routing import ShortWay
 from gateway.settings import Settings
 from gateway.storage.database import make_engine
-from gateway.storage.engine import Engine
+from gateway.storage.engine import Damaged, DatabaseError, Engine
 from gateway.storage.migrations import is_at_head
 from gateway.storage.patience import finish, promptly
 from gateway.storage.postgresql import KEPT_CONNECTIONS
@@ -48,6 +54,9 @@ from schema.execution.execute import Executor
 from schema.execution.limits import Limits
 
 Doors: TypeAlias = dict[tuple[str, str], GraphQLEndpoint | LeakEndpoint]
+
+_SECONDS_BETWEEN_TRIES = 1.0
+"""How long a worker that finds no database waits before another takes its place."""
 
 _SECONDS_TO_CANCEL = 1.0
 """How long the gateway has to end a statement itself, before the database does."""
@@ -115,9 +124,10 @@ def create_app(
             flush()
 
     async def is_ready() -> bool:
-        if engine.is_damaged:
-            raise Unavailable("The database is damaged. Run: python -m gateway check")
-        return await promptly(is_at_head(engine))
+        with suppress(Damaged):
+            if not engine.is_damaged:
+                return await promptly(is_at_head(engine))
+        raise Unavailable("The database is damaged. Run: python -m gateway check")
 
     app = Gateway(
         routes=[
@@ -143,10 +153,35 @@ def create_app(
 
 
 def create_worker() -> Starlette:
-    """The application of one of several processes, which has a log of its own."""
+    """The application of one of several processes, which has a log of its own and ends with the one that began it."""
     settings = Settings.from_environment(os.environ)
     configure(settings.log_level)
-    return create_app(settings)
+    if (parent := parent_process()) is not None:
+        Thread(target=_end_behind, args=(parent,), daemon=True).start()
+    app = create_app(settings)
+    app.router.lifespan_context = partial(_replaceable, app.router.lifespan_context)
+    return app
+
+
+def _end_behind(parent: BaseProcess) -> None:
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+@asynccontextmanager
+async def _replaceable(lifespan: Lifespan[Starlette], app: Starlette) -> AsyncIterator[Any]:
+    """Let a worker that finds no database end as if it was killed: it is replaced until there is one again.
+
+    uvicorn takes one that fails to start for a reason to end them all.
+    """
+    try:
+        async with lifespan(app) as state:
+            yield state
+    except DatabaseError as error:
+        logger.error("%s Another worker tries again.", error)  # noqa: TRY400 - one line for a person
+        flush()
+        await asyncio.sleep(_SECONDS_BETWEEN_TRIES)
+        os._exit(1)
 
 
 @contextmanager

@@ -128,6 +128,8 @@ class Budgets:
         self._policy = f'"default";q={points_a_minute};w={WINDOW_SECONDS}'.encode()
         self._buckets: dict[str, Bucket] = {}
         self._telling: set[asyncio.Task[None]] = set()
+        self._writing = asyncio.Lock()
+        """One writes at a time: however many keys wait for a table that is locked, they keep one connection."""
         self._is_shared = True
 
     def spending(self, key_id: str, scope: Scope) -> "Spending | Unmetered":
@@ -161,7 +163,8 @@ class Budgets:
     async def _tell(self, key_id: str, bucket: Bucket) -> None:
         told = bucket.untold
         try:
-            level = await spend(self._engine, key_id, told, bucket.limit)
+            async with self._writing:
+                level = await spend(self._engine, key_id, told, bucket.limit)
         except Exception as error:  # noqa: BLE001 - whatever it is, requests go on by this process's own count
             bucket.tell_after = self._clock() + _RETRY_SECONDS
             self._note(error)

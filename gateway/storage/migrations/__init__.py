@@ -58,9 +58,10 @@ async def migrate(text: str, serving_role: str = SERVING_ROLE) -> None:
         await _upgrade(url, serving_role)
         return
     path = sqlite_path(url)
-    _claim(path)
+    _make(path)
     try:
         async with WriteLock(path, SECONDS_TO_WAIT).held():
+            _claim(path)
             await _upgrade(url, serving_role)
     except Unavailable as error:
         raise DatabaseError(error.message) from error
@@ -91,11 +92,17 @@ async def is_at_head(engine: Engine) -> bool:
     return [row[0] for row in rows] == [head()]
 
 
-def _claim(path: Path) -> None:
-    """Mark a new SQLite file as ours, and refuse one that is not."""
+def _make(path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(0o600)  # logins lie in it: a new one is its owner's
+    except OSError as error:
+        raise DatabaseError(f"{path} cannot be opened as a database: {error}.") from error
+
+
+def _claim(path: Path) -> None:
+    """Mark a new SQLite file as ours, and refuse one that is not."""
+    try:
         connection = sqlite3.connect(path, SECONDS_TO_WAIT)
         try:
             application_id, tables = connection.execute(_CLAIMED).fetchone()
@@ -105,5 +112,5 @@ def _claim(path: Path) -> None:
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         finally:
             connection.close()
-    except (sqlite3.Error, OSError) as error:
+    except sqlite3.Error as error:
         raise DatabaseError(f"{path} cannot be opened as a database: {error}.") from error

@@ -1,6 +1,7 @@
 """One process at a time writes to a SQLite file."""
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 
@@ -23,6 +24,15 @@ async def hold() -> None:
 
 asyncio.run(hold())
 """
+
+
+async def test_its_file_is_the_databases_owners_whoever_makes_it(tmp_path: Path) -> None:
+    path = tmp_path / "leaks.db"
+    path.touch()
+    owner = 12345 if os.geteuid() == 0 else os.geteuid()
+    os.chown(path, owner, -1)
+    async with WriteLock(path, 5).held():
+        assert (tmp_path / "leaks.db-writer").stat().st_uid == owner
 
 
 async def test_one_has_it_at_a_time_and_whoever_waits_is_next(tmp_path: Path) -> None:
