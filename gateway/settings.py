@@ -141,7 +141,9 @@ class Settings:
     cors_origins: tuple[str, ...] = _setting((), _origins, "origins whose pages may call, separated by commas")
     executor: str = _setting("planner", _executor, "how operations run: `planner`, or `interpreter` for all")
     introspection: bool = _setting(True, _switch, "whether the schema may be asked for")
-    max_header_bytes: int = _setting(32_768, _number(1024, 2**20), "the longest head of a request: address and headers")
+    max_header_bytes: int = _setting(
+        32_768, _number(1024, 2**20), "the longest head of a request: address and headers; the longest trailers, too"
+    )
     header_timeout_seconds: int = _setting(
         10, _number(1, 3600), "how long a connection may idle, and the head of a request take to come"
     )

@@ -112,4 +112,7 @@ class QuickReaders:
             else:
                 tell(one.future, outcome)
         for one in arrived[len(outcomes) :]:
-            self._others.take(one)
+            if one.is_over:
+                tell(one.future, one.outcome)
+            else:
+                self._others.take(one)

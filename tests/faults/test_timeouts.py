@@ -40,7 +40,7 @@ ENDLESS = Command(
 )
 QUICK = Command("SELECT 7")
 DETAIL = "The operation took too long and was stopped. Ask for less."
-AT_ONCE = 2.0
+AT_ONCE = 4.0
 """Seconds: long for an answer, and short beside the minutes that the slow statements take."""
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from gateway.storage import quick
 from gateway.storage.engine import Program, Rows, fetch
-from gateway.storage.hops import Readers
+from gateway.storage.hops import Readers, Waiting
 from gateway.storage.quick import QuickReaders
 from gateway.storage.statements import Command
 from tests.gateway.storage.test_hops import Reader, look_up, path, reader
@@ -62,6 +63,25 @@ async def test_all_that_ask_at_one_turn_are_answered_each_with_its_own(readers: 
     found = await asyncio.gather(*(rows_of(readers, look_up(str(n % 20))) for n in range(100)))
     assert [rows[0][1] for (rows,) in found] == [f"thing {n % 20}" for n in range(100)]
     assert reader.statements == []
+
+
+async def test_one_that_asks_nothing_needs_no_thread_whatever_takes_long_before_it(
+    readers: QuickReaders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[Waiting] = []
+    monkeypatch.setattr(Readers, "take", lambda _, waiting: taken.append(waiting))
+
+    def take_long() -> Program[str]:
+        yield [look_up("1")]
+        time.sleep(0.05)
+        return "long"
+
+    def ask_nothing() -> Program[str]:
+        yield from ()
+        return "nothing"
+
+    assert await asyncio.gather(readers.run(take_long()), readers.run(ask_nothing())) == ["long", "nothing"]
+    assert taken == []
 
 
 async def test_what_is_not_quick_goes_on_in_a_thread_from_the_step_that_it_is_at(
