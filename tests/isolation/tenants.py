@@ -1,7 +1,8 @@
 """Four organizations that share what they can, a canary in every text that they do not share, and who may see which.
 
 They share machines, logins, hosts, a domain's name, ids of leaks, and (which no import would bring about) the id of a
-resource. Some rows say that they lie in another organization's domain: nobody sees those.
+resource. Some rows say that they lie in another organization's domain: nobody sees those. Two organizations have more
+domains than a narrow scope holds, so that their leaks are found in other ways than those of the other two.
 """
 
 import json
@@ -30,6 +31,8 @@ from schema.scope import KeyScope
 from tests.records import ARCHIVED_AT, HOST, LONG_AGO, MACHINE, PERSON, SECRET, Record, World
 
 ORGANIZATIONS = ("1", "2", "3", "4")
+WIDE = ("1", "2")
+_MORE_DOMAINS = 9
 SHARED_DOMAIN = "example.com"
 SHARED_NODE_ID = "00000000-0000-4000-8000-0000000050de"
 SHARED_TEXTS = (HOST, PERSON, MACHINE, SHARED_DOMAIN)
@@ -279,6 +282,17 @@ class Tenants:
         await self.add_key(engine, number, "nothing", [])
         await self.add_key(engine, number, "write", scope=KeyScope.LEAKS_WRITE)
         await self.revoke(engine, await self.add_key(engine, number, "revoked"))
+        if number in WIDE:
+            await self._widen(engine, number, own, old, min(records, 1))
+
+    async def _widen(self, engine: Engine, number: str, own: str, old: str, records: int) -> None:
+        """Add domains with records, and keys that have most of them."""
+        more = [f"canary-domain-{number}-more-{place}.example" for place in range(_MORE_DOMAINS)]
+        for name in more:
+            self.domains[number, name] = await add_domain(engine, self.organizations[number], name)
+            await self.add_records(engine, number, name, records)
+        await self.add_key(engine, number, "wide", [own, *more])
+        await self.add_key(engine, number, "wide-old", [old, *more])
 
     async def plant(self, engine: Engine, number: str, other: str) -> None:
         """Write what no import would: a resource with an id that others have, and a leak in another's domain."""
@@ -287,16 +301,18 @@ class Tenants:
         domain = self.domains[number, SHARED_DOMAIN].number
         others = self.domains[other, SHARED_DOMAIN].number
         stray, lost = f"{int(number):08x}-0000-4000-8000-00000000057a", f"canary-stray-{number}"
+        theirs = next(id_ for owner, id_ in self.records if owner == other and (number, id_) not in self.records)
         dates = (leak["first_seen"], leak["added_at"])
         dates = (*dates, *map(month_of, dates))
         listed = (leak["risk_level"], *dates, "medium")
         changes = Changes(leaks=[
-            (at, stray, others, 5, "medium", "new", lost, lost, lost, *dates, None, 0),
+            (at, id_, others, 5, "medium", "new", lost, lost, lost, *dates, None, 0) for id_ in (stray, theirs)
         ])  # fmt: skip
         changes.nodes[Kind.RESOURCE] = [(at, SHARED_NODE_ID, f"canary-planted-{number}", "domain")]
         changes.links[Kind.RESOURCE] = [
             (at, leak["id"], SHARED_NODE_ID, domain, *listed, at, leak["id"]),
             (at, stray, SHARED_NODE_ID, others, *listed, at, stray),
+            (at, theirs, SHARED_NODE_ID, others, *listed, at, theirs),
         ]
         async with engine.transaction() as transaction:
             await transaction.run(import_statements(engine.dialect).apply(at, changes))
@@ -317,7 +333,8 @@ class Tenants:
         number = self._count
         canary = f"canary-record-{organization}-{number}"
         of_organization = [owner for owner, _ in self.records].count(organization)
-        at = f"2026-{int(organization):02}-{1 + number // 24 % 28:02}T{number % 24:02}:00:00"
+        day, second = f"{1 + number // 12 % 28:02}T{number // 336 % 24:02}", f"{int(organization):02}.000Z"
+        added, first = f"2026-{1 + number % 12:02}-{day}", f"2025-{1 + number * 5 % 12:02}-{day}"
         return {
             "id": f"{0 if is_shared else int(organization):08x}-0000-4000-8000-{of_organization if is_shared else number:012x}",
             "domain": domain,
@@ -326,14 +343,14 @@ class Tenants:
             "url": f"https://example.com/{canary}",
             "login": PERSON if number % 2 else f"{canary}-login@example.com",
             "password": f"{canary}-password",
-            "first_seen": f"{at}.{100 + number:03}Z",
-            "added_at": f"{at}.{500 + number:03}Z",
+            "first_seen": f"{first}:00:{second}",
+            "added_at": f"{added}:10:{second}",
             "connections": {
                 "resources": [{"resource": HOST, "type": "domain"}, {"resource": f"{canary}-host", "type": "apk"}],
                 "users": [{"identity": PERSON, "identity_type": "email"},
                           {"identity": f"{canary}-user", "identity_type": "username"}],
-                "endpoints": [{"filename": MACHINE, "date": f"{at[:-2]}30.{number:03}Z"},
-                              {"filename": f"{canary}-machine", "date": f"{at}.{number:03}Z"}],
+                "endpoints": [{"filename": MACHINE, "date": f"{added}:30:{second}"},
+                              {"filename": f"{canary}-machine", "date": f"{added}:20:{second}"}],
             },
         }  # fmt: skip
 

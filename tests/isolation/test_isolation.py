@@ -13,6 +13,7 @@ from gateway.app import create_app
 from gateway.storage.database import open_engine
 from schema.build import build_schema
 from tests.isolation.checks import assert_isolates, assert_sees_its_own, assert_tells_nothing_else, cursors_of
+from tests.isolation.lists import assert_every_list_holds_its_own
 from tests.isolation.questions import Feeder, Owned
 from tests.isolation.tenants import ORGANIZATIONS, SHARED_NODE_ID, SHARED_TEXTS, Tenants, fill, tokens
 from tests.records import UNKNOWN_ID
@@ -139,6 +140,10 @@ def test_every_key_is_told_of_all_its_records_and_of_no_others(database_url: str
         await assert_isolates(await fill(database_url))
 
     asyncio.run(fill_and_ask())
+
+
+async def test_every_list_holds_what_its_key_may_see(database_url: str) -> None:
+    await assert_every_list_holds_its_own(await fill(database_url))
 
 
 async def test_keys_that_ask_the_same_at_once_are_told_of_their_own(database_url: str) -> None:

@@ -202,13 +202,13 @@ def test_a_list_goes_on_alike_whatever_another_organization_holds(databases: Dat
         ", orderBy: {field: RISK_LEVEL}",
         ', orderBy: {field: FIRST_SEEN, direction: ASC}, filter: {identity: "shared@example.com"}',
     ):
-        assert asyncio.run(_compare_lists(databases.all, shape)) == 6
+        assert asyncio.run(_compare_lists(databases.all, shape)) == 9
 
 
 # ------------------------------------------------------- within one organization
 
 LATER = "2026-12-31T00:00:00.000Z"
-LIMITED = ("canary-key-1-own", "canary-key-1-old", "canary-key-1-nothing")
+LIMITED = tuple(f"canary-key-1-{what}" for what in ("own", "old", "wide", "wide-old", "nothing"))
 
 
 @pytest.fixture
