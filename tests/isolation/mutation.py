@@ -11,7 +11,7 @@ import os
 import pickle
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from importlib import import_module
@@ -55,7 +55,28 @@ _EQUIVALENT: Mapping[str, Sequence[str]] = {
 EQUIVALENT = frozenset(f"{function}: {change}" for function, changes in _EQUIVALENT.items() for change in changes)
 """Changes that no answer can tell: more rows are looked at, and what is not in the scope is kept out all the same."""
 
+_UNTOLD_SITES: Mapping[str, Sequence[str]] = {
+    # A link is joined with a thing of its own organization, and that is the scope's.
+    "leaks_of": ("of_organization(link)",),
+    # What candidates there are is asked of leaks in the scope again.
+    "_candidates_by": ("of_organization(drivers)", "of_organization(source.rows)"),
+    # Rows are counted, to choose the way: each way has a scope of its own.
+    "Source": ("of_organization(self.rows)",),
+    "LeakList": ("self.source.is_in_list(self.parent)",),
+    "InOrder": ("listed.source.is_in_list(listed.parent)", "in_scope(seen, listed.dialect)"),
+    "ByValues": ("of_organization(self.listed.rows)",),
+    # PostgreSQL alone goes there, and has row-level security behind it.
+    "NextToName": ("source.is_in_scope(listed.dialect)",),
+}
+UNTOLD_SITES = frozenset(f"{part}: without {call}" for part, calls in _UNTOLD_SITES.items() for call in calls)
+"""Calls whose lack no answer can tell."""
+
 ORIGINAL = "the original"
+_TRUE = ast.parse("__import__('sqlalchemy').true()", mode="eval").body
+_CHECKS = (
+    ("tests.isolation.checks", "assert_isolates"),
+    ("tests.isolation.lists", "assert_every_list_holds_its_own"),
+)
 _PROCESSES = 2
 _MOST_SECONDS = 60
 _WARM = ("alembic.command", "asyncpg", "databases", "httpx", "starlette.applications", "strawberry", "uvicorn")
@@ -74,11 +95,13 @@ class Mutant:
         change: What is other.
         module: The module's name.
         source: All of it.
+        is_site: Whether a call that applies the scope was left out.
     """
 
     change: str
     module: str = ""
     source: str = ""
+    is_site: bool = False
 
 
 # ------------------------------------------------------------------ to make them
@@ -88,6 +111,7 @@ def mutants(root: Path) -> Iterator[Mutant]:
     """The original, and every mutant of the sources below a folder that an answer could tell."""
     yield Mutant(ORIGINAL)
     yield from (mutant for mutant in all_mutants(root) if mutant.change not in EQUIVALENT)
+    yield from (mutant for mutant in sites(root) if mutant.change not in UNTOLD_SITES)
 
 
 def all_mutants(root: Path) -> Iterator[Mutant]:
@@ -99,13 +123,69 @@ def all_mutants(root: Path) -> Iterator[Mutant]:
             yield from _of_function(module, tree, function)
 
 
+def sites(root: Path) -> Iterator[Mutant]:
+    """Every call that puts the scope into a statement, left out."""
+    folder = root / "gateway" / "storage"
+    applying = _applying(folder)
+    for path in sorted(folder.glob("*.py")):
+        if path.stem != "scope":
+            yield from _without_scope(f"gateway.storage.{path.stem}", ast.parse(path.read_text()), applying)
+
+
+def _applying(folder: Path) -> set[str]:
+    """What applies the scope: the conditions of its module, and the methods of rows that are made of them."""
+    scope, shapes = (ast.parse((folder / f"{name}.py").read_text()) for name in ("scope", "shapes"))
+    found = {one.name for one in _functions(scope) if ast.unparse(one.returns or scope) == "Condition"}
+    for _ in range(2):
+        found |= {one.name for one in _functions(shapes) if any(_called(node) in found for node in ast.walk(one))}
+    return found | {"as_shown"}
+
+
+def _functions(tree: ast.Module) -> list[ast.FunctionDef]:
+    return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+
+
+def _called(node: ast.AST) -> str | None:
+    match node:
+        case ast.Call(ast.Name(name) | ast.Attribute(attr=name)):
+            return name
+    return None
+
+
+def _without_scope(module: str, tree: ast.Module, applying: Collection[str]) -> Iterator[Mutant]:
+    parts = [one for one in tree.body if isinstance(one, (ast.FunctionDef, ast.ClassDef))]
+    for part in parts:
+        for call in (node for node in _walked(part) if _called(node) in applying):
+            nothing = call.args[0] if isinstance(call, ast.Call) and _called(call) == "as_shown" else _TRUE
+            change = f"{part.name}: without {ast.unparse(call)}"
+            yield Mutant(change, module, _with_put(tree, call, nothing), is_site=True)
+
+
+def _walked(node: ast.AST) -> Iterator[ast.AST]:
+    """A node and all below it, but for what PostgreSQL alone runs."""
+    yield node
+    own = node.orelse if isinstance(node, ast.If) and _is_of_dialect(node.test) else []
+    for child in ast.iter_child_nodes(node):
+        if child not in own:
+            yield from _walked(child)
+
+
+def _is_of_dialect(test: ast.expr) -> bool:
+    return isinstance(test, ast.Compare) and ast.unparse(test) == "dialect is SQLITE"
+
+
 def _of_function(module: str, tree: ast.Module, function: ast.FunctionDef) -> Iterator[Mutant]:
     for node in [node for statement in _told(function) for node in ast.walk(statement)]:
         for changed in _changes(node):
-            copies: dict[int, Any] = {}
-            mutated = deepcopy(tree, copies)
-            source = ast.unparse(_Put(copies[id(node)], changed).visit(mutated))
-            yield Mutant(f"{function.name}: {ast.unparse(node)} -> {ast.unparse(changed)}", module, source)
+            change = f"{function.name}: {ast.unparse(node)} -> {ast.unparse(changed)}"
+            yield Mutant(change, module, _with_put(tree, node, changed))
+
+
+def _with_put(tree: ast.Module, old: ast.AST, new: ast.AST) -> str:
+    """The source of a module with one node in the place of another."""
+    copies: dict[int, Any] = {}
+    copied = deepcopy(tree, copies)
+    return ast.unparse(_Put(copies[id(old)], new).visit(copied))
 
 
 def _told(function: ast.FunctionDef) -> Iterator[ast.stmt]:
@@ -212,8 +292,9 @@ def _try(mutant: Mutant, tenants: bytes) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
     sys.meta_path.insert(0, _Finder(mutant))
     try:
-        checks = import_module("tests.isolation.checks")
-        asyncio.run(checks.assert_isolates(pickle.loads(tenants)))  # noqa: S301 - our own
+        for module, check in reversed(_CHECKS) if mutant.is_site else _CHECKS:
+            holds = getattr(import_module(module), check)
+            asyncio.run(holds(pickle.loads(tenants)))  # noqa: S301 - our own
     except BaseException as error:  # noqa: BLE001 - whatever it is, it was told
         sys.stderr.write(f"{error!r}\n")
         return 1
