@@ -32,7 +32,7 @@ pytestmark = pytest.mark.timeout(300)
 
 OPERATIONS = {"sqlite": 90, "postgresql": 40}
 MOST_OPERATIONS = 1000
-MANY = 160
+MANY = 1000
 NEW_DOMAIN = "canary-domain-1-new.example"
 Bytes = tuple[int, bytes, tuple[tuple[str, str], ...]]
 
