@@ -27,6 +27,7 @@ from gateway.keys import hash_key
 from gateway.settings import Secrets, Settings
 from gateway.storage.fingerprints import fingerprint
 from gateway.storage.tables import metadata
+from tests.faults.conftest import slow_down
 from tests.gateway.commands.conftest import Run
 
 SECRET = "canary-installation-secret-plainly-fake"
@@ -126,22 +127,27 @@ def _command_everything(run: Run, said: Said, url: str, folder: Path) -> list[st
         done = run(*arguments, stdin=stdin, **({"LEAKS_SECRET": SECRET, "LEAKS_DATABASE_URL": url} | settings))
         assert done.returncode == code, (arguments, done)
         # A key is shown once, where it is made, and nowhere else.
-        said.add("commands", done.stderr if arguments[:2] == ("keys", "create") else done.stdout + done.stderr)
+        shows_key = code == 0 and arguments[:2] in {("keys", "create"), ("keys", "rotate")}
+        said.add("commands", done.stderr if shows_key else done.stdout + done.stderr)
         return done.stdout
 
     command("migrate")
     command("organizations", "add", "Acme")
     command("domains", "add", "acme.example", "-o", "Acme")
-    keys = [
-        command("keys", "create", "-o", "Acme", *more).strip() for more in ((), ("--name", "old"), ("--expires", "1d"))
-    ]
-    listed = command("keys", "list")
-    command("keys", "revoke", next(line for line in listed.splitlines() if "old" in line).split("\t")[0])
+    explaining = ("--name", "explaining", "--expires", "1d", "--scope", "leaks:read", "--scope", "leaks:explain")
+    keys = [command("keys", "create", "-o", "Acme", *more).strip() for more in ((), ("--name", "old"), explaining)]
+    listed = [line.split("\t") for line in command("keys", "list").splitlines()]
+    ids = {cells[2]: cells[0] for cells in listed}
+    command("keys", "revoke", ids["old"])
+    keys.append(command("keys", "rotate", ids["explaining"], "--overlap", "1h").strip())
+    command("keys", "rotate", ids["old"], code=1)
     for options in (["--dry-run"], ["--strict"], []):
         command("import", "-", "-o", "Acme", *options, stdin=_records(), code=1)
     command("import", "-", "-o", "Nobody", stdin=_records(), code=1)
     command("export", "-o", "Acme")
     command("export", "-o", "Acme", "--output", str(folder / "leaks.jsonl.gz"))
+    command("check")
+    command("backup", str(folder / "copy.db"), code=0 if url.startswith("sqlite") else 1)
     said.add("export", gzip.decompress((folder / "leaks.jsonl.gz").read_bytes()))
     unreachable = f"postgresql://somebody:{DATABASE_PASSWORD}@127.0.0.1:1/none"
     unreadable = f"mysql://somebody:{DATABASE_PASSWORD}@127.0.0.1/none"
@@ -169,6 +175,7 @@ def _serving(
 ) -> Iterator[tuple[httpx.Client, subprocess.Popen[bytes]]]:
     """A server that logs all that it can, as a process."""
     settings = {"LEAKS_SECRET": SECRET, "LEAKS_DATABASE_URL": url, "LEAKS_LOG_LEVEL": "debug"}
+    settings["LEAKS_OPERATION_TIMEOUT_SECONDS"] = "1"
     with log.open("wb") as written:
         process = subprocess.Popen(
             [sys.executable, "-m", "gateway", "serve", "--port", "0"],
@@ -192,12 +199,13 @@ def _address(log: Path) -> str:
 
 def _headers(keys: list[str]) -> list[dict[str, str]]:
     """Every way to send a key, right and wrong."""
-    good, revoked, _ = keys
+    good, revoked, explaining, successor = keys
     mistyped = good[:-1] + ("0" if good[-1] != "0" else "1")
     return [
         {"X-API-Key": good}, {"Authorization": f"Bearer {good}"}, {"Authorization": good}, {"X-API-Key": revoked},
         {"X-API-Key": mistyped}, {"X-API-Key": good, "Authorization": revoked}, {"Cookie": f"key={good}"},
         {"X-Request-ID": good}, {"User-Agent": good}, {"X-API-Key": good, "X-Leaks-Explain": "1"}, {},
+        {"X-API-Key": explaining, "X-Leaks-Explain": "1"}, {"X-API-Key": successor, "X-Leaks-Explain": "1"},
     ]  # fmt: skip
 
 
@@ -245,7 +253,25 @@ def _ask_everything(client: httpx.Client, said: Said, keys: list[str]) -> set[in
     ):
         send("POST", "/graphql", content=body, headers={"X-API-Key": keys[0], "Content-Type": "application/json"})
     send("GET", f"/leaks/{LEAK_ID}", headers={"X-API-Key": keys[0], "Accept": "text/css"})
+    send("POST", "/graphql", content=keys[0], headers={"X-API-Key": keys[0], "Content-Type": "text/plain"})
+    send("GET", f"/leaks/{LEAK_ID}?key={keys[0] * 300}", headers={"X-API-Key": keys[0]})
+    send("GET", f"/leaks/{LEAK_ID}", headers={"X-API-Key": keys[0], "X-Other": keys[0] * 600})
     return statuses
+
+
+def _ask_in_vain(client: httpx.Client, said: Said, keys: list[str]) -> list[int]:
+    """What takes too long, whether all is well where it is not, and wrong keys until there were too many."""
+    good, revoked, explaining, _ = keys
+    explained = {"X-API-Key": explaining, "X-Leaks-Explain": "1"}
+    responses = [
+        client.post("/graphql", json={"query": QUERIES[0]}, headers=explained),
+        client.get(f"/leaks/{LEAK_ID}", headers={"X-API-Key": good}),
+        client.get("/readyz", headers={"X-API-Key": good}),
+        *(client.get(f"/leaks/{LEAK_ID}", headers={"X-API-Key": revoked}) for _ in range(30)),
+    ]
+    for response in responses:
+        said.add("answers", f"{response.status_code} {response.headers}".encode() + response.content)
+    return [response.status_code for response in responses]
 
 
 # --------------------------------------------------------------------------- the store
@@ -255,6 +281,7 @@ class Store:
     """A database, from beside the gateway."""
 
     def __init__(self, url: str, postgres: PostgresServer) -> None:
+        self._text = url
         self._url = make_url(url)
         self._postgres = postgres
 
@@ -266,9 +293,15 @@ class Store:
         tables = "".join(f"COPY {table.name} TO STDOUT;\n" for table in metadata.sorted_tables)
         return self._psql(tables).encode()
 
+    def slow_down(self) -> None:
+        """Let leaks take minutes to read, and the migrations be of another version."""
+        slow_down(self._text)
+        self._change("UPDATE alembic_version SET version_num = 'other'")
+
     def damage(self) -> None:
-        """Take the table of leaks away."""
-        self._change("ALTER TABLE leaks RENAME TO gone")
+        """Take away what leaks are read from; in SQLite that is a view by now."""
+        is_sqlite = self._url.get_backend_name() == "sqlite"
+        self._change("DROP VIEW leaks" if is_sqlite else "ALTER TABLE leaks RENAME TO gone")
 
     def disconnect(self) -> None:
         """End every connection but one's own, where there are any."""
@@ -295,14 +328,19 @@ def test_no_secret_is_said_or_stored(
     keys, store = _command_everything(run, said, url, tmp_path), Store(database_url, postgres)
     with _serving(environment, url, log) as (client, process):
         statuses = _ask_everything(client, said, keys)
-        assert statuses >= {200, 400, 401, 403, 404, 405, 406, 413}
+        assert statuses >= {200, 400, 401, 403, 404, 405, 406, 413, 414, 415, 431}
         stored.add("store", store.dump())
+        store.slow_down()
+        in_vain = _ask_in_vain(client, said, keys)
+        assert (in_vain[:3], in_vain[-1]) == ([504, 504, 503], 429)
         store.disconnect()
         store.damage()
         assert 500 in _ask_everything(client, said, keys)
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
     said.add("log", log.read_bytes())
+    if (copy := tmp_path / "copy.db").exists():
+        stored.add("backup", copy.read_bytes())
     said.assert_has_none_of(_said_secrets(keys))
     stored.assert_has_none_of(_stored_secrets(keys))
     _assert_all_was_heard(said, stored, keys)
@@ -311,6 +349,7 @@ def test_no_secret_is_said_or_stored(
 def _assert_all_was_heard(said: Said, stored: Said, keys: list[str]) -> None:
     """The ears are good: what may be said and stored was found where it must be."""
     assert b"ann@acme.example" in said.by["answers"]
+    assert b'"explain":' in said.by["answers"]
     assert b"ann@acme.example" in said.by["export"]
     assert b"bad 8" in said.by["commands"]
     for line in (b"Traceback", f"GET /leaks/{LEAK_ID} 200".encode(), b"GET /leaks/lgk_*** 404"):
