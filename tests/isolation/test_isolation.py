@@ -20,7 +20,7 @@ from tests.records import UNKNOWN_ID
 from tests.schema.execution.generator import all_parts
 from tests.serving import Gateway, running
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 ROUNDS = {"sqlite": 5, "postgresql": 2}
 OPERATIONS = {"sqlite": 60, "postgresql": 40}
