@@ -162,7 +162,9 @@ def _command_everything(run: Run, said: Said, url: str, folder: Path) -> list[st
         command("export", "-o", "Acme", "--database-url", wrong, code=1)
     command("keys", "list", code=1, LEAKS_SECRET=SECRET[:20])
     command("keys", "list", code=1, LEAKS_PORT=SECRET)
-    command("keys", "revoke", keys[0][:20], code=1)
+    for key in (keys[0], keys[0][:20]):
+        command("keys", "revoke", key, code=1)
+        command("keys", "rotate", key, code=1)
     return keys
 
 
