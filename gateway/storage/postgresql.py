@@ -105,7 +105,15 @@ class PostgreSQLEngine:
         if statement_seconds is not None:
             settings["statement_timeout"] = f"{statement_seconds * 1000:.0f}"
         self._database = Database(
-            url, min_size=1, max_size=pool_size, init=_speak_text, reset=_leave, timeout=5, server_settings=settings
+            url,
+            min_size=1,
+            max_size=pool_size,
+            init=_speak_text,
+            reset=_leave,
+            timeout=5,
+            # Where the server's own word does not come by then, the connection has gone silent, and is dropped.
+            command_timeout=None if statement_seconds is None else statement_seconds + ANSWER_SECONDS,
+            server_settings=settings,
         )
         self._serving_role = serving_role
         self._check = refuse_to_administer_in_part if serving_role is None else refuse_to_serve_with_more

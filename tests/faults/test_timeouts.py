@@ -30,6 +30,7 @@ from gateway.storage.write_lock import WriteLock
 from schema.errors import Unavailable
 from tests.faults.conftest import path_of
 from tests.faults.server import serving
+from tests.faults.silence import Way
 from tests.faults.traffic import connected, get
 from tests.records import EXAMPLE_ID, World
 from tests.serving import Gateway, running, served
@@ -241,6 +242,28 @@ async def test_a_server_that_hangs_is_waited_for_no_longer_than_an_operation_may
             assert await status() == 504
             assert monotonic() - began < 2 + AT_ONCE
         assert await status() == 200
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_connections_that_go_silent_are_made_anew(fresh_world: World) -> None:
+    async with Way(fresh_world).open() as way:
+        settings = replace(fresh_world.settings, database_url=way.url, operation_timeout_seconds=1, pool_size=4)
+        async with running(create_app(settings)) as client:
+            gateway = Gateway(client, fresh_world)
+
+            async def statuses() -> set[int]:
+                # So many that each connection is taken.
+                asked = [gateway.respond(SLOW) for _ in range(4)] + [gateway.get("/readyz") for _ in range(4)]
+                # A request is a task, as a server has it.
+                return {response.status_code for response in await asyncio.gather(*map(asyncio.create_task, asked))}
+
+            assert await statuses() == {200}
+            way.silence()
+            began = monotonic()
+            assert await statuses() <= {503, 504}
+            while await statuses() != {200}:
+                assert monotonic() - began < 20
+                await asyncio.sleep(0.1)
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
