@@ -440,13 +440,13 @@ async def test_whoever_goes_away_before_he_is_told_that_he_is_refused_leaves_not
     sqlite_world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with busy(sqlite_world, "read", max_concurrency=9) as server:
-        before = Process().num_fds()
+        before = len(Process().net_connections())
         for broken in BROKEN.values():
             async with connected(server.address) as (_, writer):
                 writer.write(server.get("explain") + HEALTHY + broken)
                 await asyncio.sleep(0.05)
         server.engine.going.set()
-        await _until(lambda: Process().num_fds() <= before)
+        await _until(lambda: len(Process().net_connections()) <= before)
     assert not [record for record in caplog.records if record.exc_info or record.levelno >= logging.ERROR]
 
 
