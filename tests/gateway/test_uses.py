@@ -91,6 +91,5 @@ async def test_a_database_that_may_only_be_read_is_served_all_the_same(
     postgres.psql(f"ALTER DATABASE {name} SET default_transaction_read_only = on;")
     async with running(create_app(world.settings)) as client:
         assert (await Gateway(client, world).get(f"/leaks/{EXAMPLE_ID}")).status_code == 200
-    (record,) = [one for one in caplog.records if one.name == "gateway.uses"]
-    assert (record.levelno, record.exc_info) == (logging.WARNING, None)
+    assert not [one for one in caplog.records if one.levelno >= logging.WARNING]
     assert await _last_used_at(world) is None
