@@ -242,7 +242,7 @@ async def test_whatever_comes_and_goes_no_limit_is_passed_and_nobody_is_forgotte
     for outcome in await asyncio.gather(*tasks, return_exceptions=True):
         refused += isinstance(outcome, Unavailable)
         cancelled += isinstance(outcome, asyncio.CancelledError)
-    assert most <= 6
+    assert 4 < most <= 6
     assert most_a_key <= 5
     assert min(ran, refused, cancelled) > 10
     house = House(admission)

@@ -69,6 +69,17 @@ def look_up(id_: str) -> Command:
     return THINGS.by(id_)
 
 
+def take_long() -> Program[str]:
+    yield [look_up("1")]
+    time.sleep(0.05)
+    return "long"
+
+
+def ask_nothing() -> Program[str]:
+    yield from ()
+    return "nothing"
+
+
 async def rows_of(readers: Readers, *commands: Command) -> Sequence[Rows]:
     return await readers.run(fetch(*commands))
 
@@ -105,15 +116,6 @@ async def test_all_are_answered_however_many_wait(reader: Reader) -> None:
 
 
 async def test_one_that_asks_nothing_has_its_outcome_also_behind_what_takes_long(reader: Reader) -> None:
-    def take_long() -> Program[str]:
-        yield [look_up("1")]
-        time.sleep(0.05)
-        return "long"
-
-    def ask_nothing() -> Program[str]:
-        yield from ()
-        return "nothing"
-
     def fail() -> Program[str]:
         yield from ()
         raise ValueError

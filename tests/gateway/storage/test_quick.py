@@ -3,7 +3,6 @@
 import asyncio
 import sqlite3
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from gateway.storage.engine import Program, Rows, fetch
 from gateway.storage.hops import Readers, Waiting
 from gateway.storage.quick import QuickReaders
 from gateway.storage.statements import Command
-from tests.gateway.storage.test_hops import Reader, look_up, path, reader
+from tests.gateway.storage.test_hops import Reader, ask_nothing, look_up, path, reader, take_long
 
 __all__ = ["path", "reader"]
 
@@ -70,15 +69,6 @@ async def test_one_that_asks_nothing_needs_no_thread_whatever_takes_long_before_
 ) -> None:
     taken: list[Waiting] = []
     monkeypatch.setattr(Readers, "take", lambda _, waiting: taken.append(waiting))
-
-    def take_long() -> Program[str]:
-        yield [look_up("1")]
-        time.sleep(0.05)
-        return "long"
-
-    def ask_nothing() -> Program[str]:
-        yield from ()
-        return "nothing"
 
     assert [*await asyncio.gather(readers.run(take_long()), readers.run(ask_nothing()))] == ["long", "nothing"]
     assert taken == []
