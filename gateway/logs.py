@@ -14,6 +14,9 @@ from gateway.access import REQUEST_ID
 _QUIET = ("aiosqlite", "alembic", "asyncpg", "databases", "sqlalchemy")
 """Libraries whose lines of detail repeat the values of statements: those never reach the log."""
 
+_RETRYING = "asyncpg.pool"
+"""A library that says so, with a traceback, each time that it fails to connect again and will try once more."""
+
 _BUFFER_BYTES = 1 << 16
 _GATHERED_SECONDS = 0.1
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -38,6 +41,13 @@ def _second(seconds: int) -> str:
 
 def _escape(control: re.Match[str]) -> str:
     return control[0].encode("unicode_escape").decode()
+
+
+def _leave_traceback_out(record: logging.LogRecord) -> bool:
+    """Let a record end with what was raised, and not with where."""
+    if record.exc_info:
+        record.msg, record.exc_info = f"{record.msg} {record.exc_info[1]!r}", None
+    return True
 
 
 class _Stream(logging.StreamHandler[TextIO]):
@@ -98,6 +108,7 @@ def configure(level: str) -> None:
     logging.basicConfig(level=least, handlers=[handler], force=True)
     for name in _QUIET:
         logging.getLogger(name).setLevel(max(least, logging.WARNING))
+    logging.getLogger(_RETRYING).addFilter(_leave_traceback_out)
 
 
 def flush() -> None:

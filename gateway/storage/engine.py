@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 from sqlalchemy.engine.interfaces import Dialect
 
 from gateway.storage.statements import Command
+from schema.errors import Unavailable
 
 T = TypeVar("T")
 Rows: TypeAlias = Sequence[Sequence[Any]]
@@ -27,6 +28,10 @@ class Damaged(DatabaseError):
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"The database is damaged: {reason}. Run: python -m gateway check")
+
+
+class OtherTables(Unavailable):
+    """The tables are not those that this program reads: a migration is at work, or their owner took the right away."""
 
 
 class Transaction(Protocol):

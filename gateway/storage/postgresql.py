@@ -10,7 +10,7 @@ import asyncpg
 from databases import Database
 
 from gateway.storage.bounds import Bounds, settings_of
-from gateway.storage.engine import Damaged, DatabaseError, Program, Rows, Transaction
+from gateway.storage.engine import Damaged, DatabaseError, OtherTables, Program, Rows, Transaction
 from gateway.storage.patience import ANSWER_SECONDS
 from gateway.storage.roles import refuse_to_administer_in_part, refuse_to_serve_with_more
 from gateway.storage.statements import POSTGRESQL, Command
@@ -30,8 +30,16 @@ _GONE = (
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.TooManyConnectionsError,
+    asyncpg.TransactionRollbackError,
 )
-"""What a server that stops, starts or drops its connections answers with."""
+"""What a server answers with that stops, starts, drops its connections or lets others go first."""
+
+_OTHER_TABLES = (
+    asyncpg.InsufficientPrivilegeError,
+    asyncpg.InvalidCachedStatementError,
+    asyncpg.UndefinedColumnError,
+    asyncpg.UndefinedTableError,
+)
 
 _UNWRITABLE = (asyncpg.InsufficientResourcesError, asyncpg.ReadOnlySQLTransactionError)
 """What a server answers with whose disk is full, or that may only be read."""
@@ -199,6 +207,9 @@ class PostgreSQLEngine:
             # What could not be given back, `databases` would take for this task's own ever after.
             self._database._connection = None  # noqa: SLF001
             raise Unavailable from error
+        except _OTHER_TABLES as error:
+            logger.warning("PostgreSQL does not have the tables that are read: %s", error)
+            raise OtherTables from error
         except _CORRUPTED as error:
             self.is_damaged = True
             raise Damaged(str(error)) from error

@@ -13,7 +13,7 @@ import aiosqlite
 from databases import Database
 from databases.backends.sqlite import SQLiteBackend, SQLitePool
 
-from gateway.storage.engine import Damaged, DatabaseError, Program, Transaction
+from gateway.storage.engine import Damaged, DatabaseError, OtherTables, Program, Transaction
 from gateway.storage.hops import Readers, ReadingConnection, execute, finish
 from gateway.storage.patience import ANSWER_SECONDS
 from gateway.storage.quick import QuickReaders
@@ -198,9 +198,12 @@ class SQLiteEngine:
         try:
             return await readers.run(program)
         except sqlite3.OperationalError as error:
-            if not _may_pass(error):
+            if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
+                raise Unavailable from error
+            if not str(error).startswith(("no such table", "no such column")):
                 raise
-            raise Unavailable from error
+            logger.warning("%s does not have the tables that are read: %s", self._path, error)
+            raise OtherTables from error
         except sqlite3.DatabaseError as error:
             self._refuse_damage(error)
             raise
@@ -251,11 +254,6 @@ async def _is_over(closing: Coroutine[Any, Any, None], seconds: float) -> bool:
 
 def _run_writing(connection: sqlite3.Connection, program: Program[T]) -> T:
     return finish(partial(execute, connection), program, next(program))
-
-
-def _may_pass(error: sqlite3.OperationalError) -> bool:
-    """Whether the same statement may succeed later; a statement that is wrong never does."""
-    return error.sqlite_errorcode != sqlite3.SQLITE_ERROR
 
 
 def _read_application_id(connection: sqlite3.Connection) -> int:

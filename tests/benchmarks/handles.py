@@ -22,8 +22,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from gateway.storage.migrations import migrate
 from tests.conftest import new_postgres
 from tests.faults.server import serving
-from tests.faults.test_server import MAX_GROWTH_BYTES, own_bytes, questions
-from tests.faults.traffic import Traffic, answered, connected
+from tests.faults.test_server import MAX_GROWTH_BYTES, own_bytes
+from tests.faults.traffic import Traffic, answered, connected, questions
 from tests.records import World, fill
 
 _CONNECTIONS = 8
@@ -43,8 +43,7 @@ def main() -> int:
     with ExitStack() as stack:
         world = stack.enter_context(_world(is_postgresql=options.postgresql))
         folder = Path(stack.enter_context(TemporaryDirectory()))
-        # What is spent is counted, and never refused.
-        server = stack.enter_context(serving(world, folder, LEAKS_RATE_LIMIT="2000000000"))
+        server = stack.enter_context(serving(world, folder))
         worker = psutil.Process(server.process.pid)
         return asyncio.run(_send(server.port, worker, world, options))
 

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from gateway.storage.migrations import migrate
 from tests.faults.soaking import Report, soak
-from tests.faults.test_server import questions
+from tests.faults.traffic import questions
 from tests.records import fill
 
 _MOST_HANDLES = 60

