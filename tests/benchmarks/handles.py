@@ -9,8 +9,7 @@ well, time and again, under a few requests. It ends with 1 where an answer was w
 import argparse
 import asyncio
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -19,12 +18,11 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from gateway.storage.migrations import migrate
-from tests.conftest import new_postgres
+from tests.benchmarks.worlds import new_world
 from tests.faults.server import serving
 from tests.faults.test_server import MAX_GROWTH_BYTES, own_bytes
 from tests.faults.traffic import Traffic, answered, connected, questions
-from tests.records import World, fill
+from tests.records import World
 
 _CONNECTIONS = 8
 _MOST_MORE = 4
@@ -41,24 +39,11 @@ def main() -> int:
     parser.add_argument("--postgresql", action="store_true")
     options = parser.parse_args()
     with ExitStack() as stack:
-        world = stack.enter_context(_world(is_postgresql=options.postgresql))
+        world = stack.enter_context(new_world(is_postgresql=options.postgresql))
         folder = Path(stack.enter_context(TemporaryDirectory()))
         server = stack.enter_context(serving(world, folder))
         worker = psutil.Process(server.process.pid)
         return asyncio.run(_send(server.port, worker, world, options))
-
-
-@contextmanager
-def _world(*, is_postgresql: bool) -> Iterator[World]:
-    with ExitStack() as stack:
-        if is_postgresql:
-            server = stack.enter_context(new_postgres())
-            server.psql("CREATE DATABASE leaks;")
-            url = server.get_uri("leaks")
-        else:
-            url = f"sqlite:///{stack.enter_context(TemporaryDirectory())}/leaks.db"
-        asyncio.run(migrate(url))
-        yield asyncio.run(fill(url))
 
 
 async def _send(port: int, worker: psutil.Process, world: World, options: argparse.Namespace) -> int:
@@ -105,11 +90,13 @@ async def _reconnect(traffic: Traffic, number: int) -> None:
 async def _drop(traffic: Traffic, url: str, number: int) -> int:
     """Drop the connections to PostgreSQL until so many were, and have them made anew."""
     dropped = 0
+    traffic.excused.add(503)
     connection = await asyncpg.connect(url)
     while dropped < number:
         dropped += await connection.fetchval(_DROP)
         await _ask(traffic, _CONNECTIONS * 2)
     await connection.close()
+    traffic.excused.clear()
     return dropped
 
 

@@ -1,7 +1,4 @@
-"""The long soak: `python tests/benchmarks/soak.py --minutes 60 [--database-url URL]`; ends with a report.
-
-The database must be an empty one at head; without a URL, a SQLite file is made for it.
-"""
+"""The long soak: `python tests/benchmarks/soak.py --minutes 60 [--postgresql]`; ends with a report."""
 
 import argparse
 import asyncio
@@ -11,10 +8,9 @@ from tempfile import TemporaryDirectory
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from gateway.storage.migrations import migrate
+from tests.benchmarks.worlds import new_world
 from tests.faults.soaking import Report, soak
 from tests.faults.traffic import questions
-from tests.records import fill
 
 _MOST_HANDLES = 60
 _MOST_MEGABYTES = 150
@@ -24,12 +20,9 @@ def main() -> int:
     """Soak for as long as is wanted; 1 where something was wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=60)
-    parser.add_argument("--database-url")
+    parser.add_argument("--postgresql", action="store_true")
     options = parser.parse_args()
-    with TemporaryDirectory() as folder:
-        url = options.database_url or f"sqlite:///{folder}/leaks.db"
-        asyncio.run(migrate(url))
-        world = asyncio.run(fill(url))
+    with TemporaryDirectory() as folder, new_world(is_postgresql=options.postgresql) as world:
         report = asyncio.run(soak(world, questions(world), Path(folder), options.minutes * 60))
     return _tell(report, options.minutes)
 
