@@ -27,6 +27,7 @@ _GONE = (
     OSError,
     TimeoutError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.TooManyConnectionsError,
@@ -202,7 +203,13 @@ class PostgreSQLEngine:
     async def _connected(self) -> AsyncIterator[asyncpg.Connection]:
         try:
             async with self._database.connection() as connection:
-                yield cast("asyncpg.Connection", connection.raw_connection)
+                raw = cast("asyncpg.Connection", connection.raw_connection)
+                try:
+                    yield raw
+                except _GONE:
+                    # Whoever has it next would be the first to be told that it ended.
+                    raw.terminate()
+                    raise
         except _GONE as error:
             # What could not be given back, `databases` would take for this task's own ever after.
             self._database._connection = None  # noqa: SLF001

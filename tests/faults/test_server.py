@@ -114,7 +114,6 @@ def test_workers_end_with_whoever_began_them(fresh_world: World, tmp_path: Path)
         assert alive == []
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_all_requests_in_flight_are_answered_when_the_server_is_told_to_end(
     fresh_world: World, tmp_path: Path
 ) -> None:

