@@ -54,8 +54,10 @@ async def test_every_response_has_the_security_headers(gateway: Gateway) -> None
         assert headers["cross-origin-opener-policy"] == "same-origin"
         assert "default-src 'none'" in headers["content-security-policy"]
         assert "frame-ancestors 'none'" in headers["content-security-policy"]
+        assert "unsafe" not in headers["content-security-policy"]
         assert "server" not in headers
         assert "set-cookie" not in headers
+        assert "json" not in headers.get("content-type", "") or headers["cache-control"] == "no-store"
 
 
 async def test_no_origin_may_call_unless_it_is_set(gateway: Gateway) -> None:

@@ -363,6 +363,7 @@ async def test_a_refusal_has_the_shape_of_its_door_and_all_that_every_response_h
         ):
             status, headers, body = await ask(connection, request)
             assert (status, headers["retry-after"], headers["content-type"]) == (503, "1", content_type)
+            assert headers["cache-control"] == "no-store"
             assert orjson.loads(body) == shape
             assert {(name.encode(), value.encode()) for name, value in headers.items()} >= {*SECURITY_HEADERS}
             assert not {"ratelimit", "ratelimit-policy", "x-leaks-cost", "connection"} & {*headers}
@@ -377,6 +378,18 @@ async def _line(lines: Lines, request_id: str) -> str:
     """What the log says of a request, once it does."""
     await _until(lambda: request_id in dict(lines.records))
     return dict(lines.records)[request_id].getMessage()
+
+
+async def test_a_refusal_comes_within_fifty_milliseconds(sqlite_world: World) -> None:
+    usual, seconds = sqlite_world.settings.queue_milliseconds, []
+    async with busy(sqlite_world, "read", queue_milliseconds=usual) as server:
+        for _ in range(20):
+            async with connected(server.address) as connection:
+                began = monotonic()
+                assert (await ask(connection, server.get("explain")))[0] == 503
+                seconds.append(monotonic() - began)
+    # Others may be at work on this machine: not all that time is the gateway's.
+    assert min(seconds) < 0.05
 
 
 async def test_a_refusal_bears_the_name_that_its_client_gave_the_request(sqlite_world: World) -> None:

@@ -1,11 +1,16 @@
 """API keys."""
 
-import re
+from functools import reduce
+from operator import and_, or_
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.keys import PATTERN, PREFIX, generate, hash_key, parse
+from gateway.keys import PATTERN, generate, hash_key, parse
+
+README = Path(__file__).parents[2] / "README.md"
+DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
 def test_a_key_tells_its_id() -> None:
@@ -15,7 +20,12 @@ def test_a_key_tells_its_id() -> None:
 
 
 def test_the_readme_has_the_pattern() -> None:
-    assert re.escape(PREFIX) + "[0-9A-Za-z]{71}" == PATTERN.pattern
+    assert f"`{PATTERN.pattern}`" in README.read_text()
+
+
+def test_between_its_id_and_its_checksum_a_key_has_thirty_two_random_bytes() -> None:
+    numbers = [sum(DIGITS.index(d) * 62**at for at, d in enumerate(generate()[1][-7:-50:-1])) for _ in range(100)]
+    assert (reduce(or_, numbers), reduce(and_, numbers)) == ((1 << 256) - 1, 0), "each bit is either"
 
 
 @given(st.integers(4, 74), st.sampled_from("0123456789ABCXYZabcxyz"))

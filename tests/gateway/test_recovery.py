@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from time import monotonic
 
@@ -15,7 +16,6 @@ from gateway.app import create_app
 from gateway.storage.migrations import migrate
 from gateway.storage.roles import SERVING_ROLE
 from tests.conftest import new_postgres
-from tests.faults.traffic import busy
 from tests.records import EXAMPLE_ID, SERVING_LOGIN, World, fill
 from tests.serving import Gateway, running
 
@@ -71,6 +71,10 @@ def assert_unavailable(response: httpx.Response) -> None:
         assert inside not in response.text
 
 
+def told(responses: list[httpx.Response]) -> list[tuple[int, bytes]]:
+    return [(response.status_code, response.content) for response in responses]
+
+
 async def ask_everything(gateway: Gateway) -> list[httpx.Response]:
     """What the database answers in the end, side by side on several connections."""
     asked = (gateway.get(f"/leaks/{EXAMPLE_ID}"), gateway.respond(QUERY), gateway.get("/readyz"))
@@ -78,32 +82,51 @@ async def ask_everything(gateway: Gateway) -> list[httpx.Response]:
     return list(await asyncio.gather(*asked, *more))
 
 
+@asynccontextmanager
+async def flowing(gateway: Gateway) -> AsyncIterator[list[tuple[int, bytes]]]:
+    """Ask everything over and over: each answer is what it was before, or that there is none just now."""
+    before = told(await ask_everything(gateway))
+    assert {status for status, _ in before} == {200}
+    answers: list[tuple[int, bytes]] = []
+    is_over = asyncio.Event()
+
+    async def flow() -> None:
+        while not is_over.is_set():
+            answers.extend(told(await ask_everything(gateway)))
+
+    asking = asyncio.create_task(flow())
+    yield before
+    is_over.set()
+    await asking
+    assert {status for status, _ in answers} <= {200, 503}
+    assert {answer for answer in answers if answer[0] == 200} <= {*before}
+
+
 async def test_a_server_that_stops_is_a_503_and_one_that_is_back_is_used_again(
     own_gateway: Gateway, own_postgres: PostgresServer
 ) -> None:
-    assert {response.status_code for response in await ask_everything(own_gateway)} == {200}
-    for _ in range(2):
-        stop(own_postgres)
-        for _ in range(3):
-            for response in await ask_everything(own_gateway):
-                assert_unavailable(response)
-        assert (await own_gateway.get("/healthz")).status_code == 200
-        start(own_postgres)
-        back_at = monotonic()
-        while {response.status_code for response in await ask_everything(own_gateway)} != {200}:
-            assert monotonic() - back_at < 5
-            await asyncio.sleep(0.05)
+    async with flowing(own_gateway) as before:
+        for _ in range(2):
+            await asyncio.to_thread(stop, own_postgres)
+            for _ in range(3):
+                for response in await ask_everything(own_gateway):
+                    assert_unavailable(response)
+            assert (await own_gateway.get("/healthz")).status_code == 200
+            await asyncio.to_thread(start, own_postgres)
+            back_at = monotonic()
+            while told(await ask_everything(own_gateway)) != before:
+                assert monotonic() - back_at < 5
+                await asyncio.sleep(0.05)
 
 
 async def test_connections_that_the_server_ends_are_a_503_at_most_and_then_made_anew(
-    own_world: World, own_postgres: PostgresServer, tmp_path: Path
+    own_gateway: Gateway, own_postgres: PostgresServer
 ) -> None:
-    async with busy(own_world, tmp_path) as beside:
-        beside.traffic.excused.add(503)
-        for _ in range(10):
+    async with flowing(own_gateway) as before:
+        for _ in range(5):
             await asyncio.to_thread(drop_connections, own_postgres)
-            await beside.traffic.until_answered(50)
-        beside.traffic.excused.clear()
+            await asyncio.sleep(0.1)
+    assert told(await ask_everything(own_gateway)) == before
 
 
 async def test_tables_that_may_not_be_read_any_more_are_a_503_and_read_again_once_they_may(

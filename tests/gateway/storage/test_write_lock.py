@@ -1,14 +1,17 @@
-"""One process at a time writes to a SQLite file."""
+"""One process at a time writes to a SQLite file, and what it has written is there to stay."""
 
 import asyncio
 import os
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from gateway.storage.engine import fetch
 from gateway.storage.migrations import migrate
 from gateway.storage.sqlite import SQLiteEngine
+from gateway.storage.statements import Command
 from gateway.storage.write_lock import WriteLock
 from schema.errors import Unavailable
 
@@ -72,15 +75,29 @@ async def test_it_ends_with_the_process_that_was_killed(tmp_path: Path) -> None:
         pass
 
 
-async def test_a_transaction_holds_it_to_its_end(tmp_path: Path) -> None:
+@pytest.fixture
+async def engine(tmp_path: Path) -> AsyncIterator[SQLiteEngine]:
+    """A SQLite file at head, open."""
     path = tmp_path / "leaks.db"
     await migrate(f"sqlite:///{path}")
-    engine = SQLiteEngine(path)
-    await engine.open()
+    opened = SQLiteEngine(path)
+    await opened.open()
+    yield opened
+    await opened.close()
+
+
+async def test_a_transaction_holds_it_to_its_end(engine: SQLiteEngine, tmp_path: Path) -> None:
+    path = tmp_path / "leaks.db"
     async with engine.transaction():
         with pytest.raises(Unavailable):
             async with WriteLock(path, 0.05).held():
                 pass
     async with WriteLock(path, 0.05).held():
         pass
-    await engine.close()
+
+
+async def test_what_is_committed_is_on_the_disk(engine: SQLiteEngine) -> None:
+    pragmas = [Command(f"PRAGMA {name}") for name in ("journal_mode", "synchronous")]
+    async with engine.transaction() as transaction:
+        ((mode,),), ((synchronous,),) = await transaction.run(fetch(*pragmas))
+    assert (mode, synchronous) == ("wal", 2), "2 is FULL"

@@ -345,3 +345,8 @@ async def test_the_ceilings_are_settings(world: World) -> None:
         ):
             assert await code_of(gateway, query) == code, query
         assert await code_of(gateway, "{ __typename }", {"a": []}) == "OPERATION_TOO_COSTLY"
+    settings = dataclasses.replace(world.settings, max_variable_length=2)
+    async with running(create_app(settings)) as client:
+        gateway = Gateway(client, world)
+        assert await code_of(gateway, "{ __typename }", {"a": [1, 2]}) is None
+        assert await code_of(gateway, "{ __typename }", {"a": [1, 2, 3]}) == "OPERATION_TOO_COSTLY"
