@@ -79,14 +79,19 @@ def test_the_readme_names_a_test_for_every_attack() -> None:
 
 
 FLOORS = {
+    "asyncpg": ("0.21.0", "CVE-2020-17446: a server's answer could run code"),
     "h11": ("0.16.0", "CVE-2025-43859: chunked bodies could be read in two ways"),
     "jinja2": ("3.1.6", "CVE-2025-27516: a sandbox could be left"),
     "mako": ("1.2.2", "CVE-2022-40023: a regular expression without end"),
+    "markdown-it-py": ("2.2.0", "CVE-2023-26303: a text that ends the process"),
     "orjson": ("3.11.6", "CVE-2025-67221: recursion without end"),
+    "pygments": ("2.15.1", "CVE-2022-40896: a regular expression without end"),
     "requests": ("2.32.4", "CVE-2024-47081: credentials for another host"),
+    "sqlalchemy": ("1.3.0", "CVE-2019-7164: SQL in an order"),
     "starlette": ("0.49.1", "CVE-2025-62727: ranges of files in quadratic time"),
     "strawberry-graphql": ("0.257.0", "CVE-2025-22151: a node of one type told as another's"),
     "urllib3": ("2.6.0", "CVE-2025-66418: chains of compression without end"),
+    "uvicorn": ("0.11.7", "CVE-2020-7695: headers that make two answers of one"),
     "werkzeug": ("3.0.6", "CVE-2024-49767: forms without end"),
 }
 """Versions from which on a known advisory no longer holds."""

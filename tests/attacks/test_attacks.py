@@ -82,6 +82,7 @@ OPERATIONS = (
     Operation("a deep input object", INVALID, "{ leaks(filter: " + _nested("{firstSeen: ", "{}", "}", 50) + ") { totalCount } }"),
     Operation("a type without end", UNPARSED, "query ($a: " + "[" * 1990),
     Operation("nodes", COSTLY, "{ leaks(first: 100) { nodes { connections { users(first: 100) { nodes { leaks(first: 100) { totalCount nodes { id } } } } } } } }"),
+    Operation("counts", COSTLY, "{ leaks(first: 100) { nodes { connections { endpoints(first: 100) { nodes { a: leaks { totalCount } b: leaks { totalCount } } } } } } }"),
     Operation("deep variables", COSTLY, LEAKS, {"f": orjson.loads(_nested('{"a":', "1", "}", 100))}),
     Operation("deep lists in variables", COSTLY, LEAKS, {"f": orjson.loads(_nested("[", "1", "]", 100))}),
     Operation("long variables", COSTLY, IDS, {"ids": ["x"] * 1001}),

