@@ -115,7 +115,7 @@ async def _rounds(url: str, engine_name: str, seed: int) -> tuple[Tenants, Asked
     """Ask and change in turn; in the last round for as long as something is lacking."""
     tenants, asked = await fill(url), Asked(_feeder(seed))
     for number in range(ROUNDS[engine_name]):
-        async with _gateway(tenants, ("planner", "interpreter")[number % 3 == 2]) as gateway:
+        async with _gateway(tenants, ("planner", "interpreter")[number % 3 == 0]) as gateway:
             for key in tenants.keys:
                 if tenants.keys[key].organization == ORGANIZATIONS[number % 4]:
                     await assert_sees_its_own(gateway, tenants, key)
