@@ -225,7 +225,7 @@ async def test_a_request_that_attacks_is_refused_before_anything_is_read(target:
     response = await target.attack(row.method, row.path, row.key, content=row.content, headers=row.headers)
     assert response.status_code == row.status
     assert_is_an_error(response.json())
-    assert not [sql for sql in target.reads if "FROM leaks" in sql] or row.status == 404
+    assert target.reads == []
     for secret in ("root:", "[project]", "Leaks Gateway", "Traceback", "SELECT", 'File "'):
         assert secret not in response.text
 
