@@ -197,7 +197,9 @@ class Settings:
         2, _number(1, 64), "connections that operations read from, with SQLite; one more is for keys and readiness"
     )
     pool_size: int = _setting(
-        12, _number(2, 1000), "connections at the most, with PostgreSQL; two of them are kept from operations"
+        12,
+        _number(2, 1000),
+        "connections at the most, with PostgreSQL; two of them, of two one, are kept from operations",
     )
 
     def __repr__(self) -> str:

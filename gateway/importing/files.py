@@ -5,6 +5,7 @@ import sys
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -50,9 +51,12 @@ def file_bytes(name: str) -> int | None:
 def _open(name: str, stack: ExitStack) -> tuple[BinaryIO, BinaryIO]:
     if name == STANDARD_INPUT:
         return sys.stdin.buffer, sys.stdin.buffer
-    raw = stack.enter_context(Path(name).open("rb", buffering=_BUFFER_BYTES))  # noqa: SIM115 - the stack closes it
+    file = Path(name).open("rb", buffering=_BUFFER_BYTES)  # noqa: SIM115 - the stack closes it
+    raw = cast("BufferedReader", stack.enter_context(file))
     if not name.endswith(".gz"):
         return raw, raw
+    if not raw.peek(1):
+        raise EOFError("it is empty, which nothing is that was compressed")
     return raw, cast("BinaryIO", stack.enter_context(gzip.open(raw)))
 
 

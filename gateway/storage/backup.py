@@ -3,7 +3,7 @@
 import os
 import sqlite3
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from tempfile import TemporaryDirectory
 
 from gateway.storage.engine import Damaged, DatabaseError
 
@@ -17,17 +17,17 @@ def back_up(source: Path, target: Path) -> None:
     """
     if target.exists():
         raise DatabaseError(f"{target} is there already; it is left as it is.")
-    with NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}-", delete=False) as draft:
-        path = Path(draft.name)
+    with TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as folder:
+        draft = Path(folder) / target.name
+        draft.touch(0o600)
         try:
-            _copy(source, path)
-            os.fsync(draft.fileno())
-            # Unlike a renaming, this never takes another's place.
-            os.link(path, target)
+            _copy(source, draft)
         except sqlite3.Error as error:
             raise DatabaseError(f"{source} cannot be backed up: {error}.") from error
-        finally:
-            path.unlink(missing_ok=True)
+        with draft.open("rb") as written:
+            os.fsync(written.fileno())
+        # Unlike a renaming, this never takes another's place.
+        os.link(draft, target)
 
 
 def _copy(source: Path, target: Path) -> None:

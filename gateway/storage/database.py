@@ -9,7 +9,7 @@ from sqlalchemy.exc import ArgumentError
 
 from gateway.storage.engine import DatabaseError, Engine
 from gateway.storage.postgresql import PostgreSQLEngine
-from gateway.storage.sqlite import SQLiteEngine
+from gateway.storage.sqlite import BUSY_TIMEOUT_SECONDS, TURN_SECONDS, SQLiteEngine
 
 
 def parse_url(text: str) -> URL:
@@ -52,7 +52,7 @@ def make_engine(
     """
     url = parse_url(text)
     if url.get_backend_name() == "sqlite":
-        return SQLiteEngine(sqlite_path(url), readers)
+        return SQLiteEngine(sqlite_path(url), readers, TURN_SECONDS if serving_role is None else BUSY_TIMEOUT_SECONDS)
     plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
     return PostgreSQLEngine(plain, pool_size, serving_role, statement_seconds)
 

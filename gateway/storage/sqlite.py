@@ -27,6 +27,8 @@ APPLICATION_ID = 0x4C45414B
 """Stands in the header of a file of ours, `LEAK` in ASCII (https://www.sqlite.org/fileformat.html, 1.3.18)."""
 
 BUSY_TIMEOUT_SECONDS = 5.0
+TURN_SECONDS = 60.0
+"""So long who administers waits for others that write: imports at the same time take turns, batch by batch."""
 LAST_WRITE_SECONDS = 10.0
 """How long a process that ends waits for what it writes: others may write until then, and the disk be slow."""
 ANALYZED_ROWS = 1000
@@ -120,13 +122,18 @@ class _Writer:
 class SQLiteEngine:
     """A SQLite file that is open, through `databases`.
 
+    Args:
+        path: Where it lies.
+        readers: So many connections operations read from; there is one more.
+        turn_seconds: How long whoever else writes is waited for.
+
     Attributes:
         is_damaged: Whether a statement has met damage since it was opened.
     """
 
     dialect = SQLITE
 
-    def __init__(self, path: Path, readers: int = 2) -> None:
+    def __init__(self, path: Path, readers: int = 2, turn_seconds: float = BUSY_TIMEOUT_SECONDS) -> None:
         self.is_damaged = False
         self._path = path
         self._held_readers = [_Held(path, ReadingConnection, "ro") for _ in range(readers + 1)]
@@ -135,7 +142,7 @@ class SQLiteEngine:
         self._glances = QuickReaders(path, Readers(self._held_readers[:1]))
         self._held_writer: _Held | None = None
         self._writing = asyncio.Lock()
-        self._lock = WriteLock(path, BUSY_TIMEOUT_SECONDS)
+        self._lock = WriteLock(path, turn_seconds)
 
     async def open(self) -> None:
         """Open the readers.
@@ -180,7 +187,7 @@ class SQLiteEngine:
     async def _close_writer(self, writer: _Held) -> None:
         # Whoever closes last checkpoints; where another writes just now, that is not us.
         with suppress(Unavailable):
-            async with self._lock.held():
+            async with self._lock.held(BUSY_TIMEOUT_SECONDS):
                 if not self.is_damaged:
                     await writer.call(_analyze)
                 await writer.close()

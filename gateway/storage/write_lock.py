@@ -22,7 +22,7 @@ class WriteLock:
 
     Args:
         path: The database. The lock is on a file beside it: to close one of its own would end SQLite's locks on it.
-        seconds: How long whoever else has it is waited for.
+        seconds: How long whoever else has it is waited for, where nothing else is said.
     """
 
     def __init__(self, path: Path, seconds: float) -> None:
@@ -36,8 +36,8 @@ class WriteLock:
         self._is_kept = True
 
     @asynccontextmanager
-    async def held(self) -> AsyncIterator[None]:
-        """Hold it.
+    async def held(self, seconds: float | None = None) -> AsyncIterator[None]:
+        """Hold it; whoever else has it is waited for as long as is said.
 
         Raises:
             Unavailable: somebody else does, or it cannot be had.
@@ -47,7 +47,7 @@ class WriteLock:
         except OSError as error:
             raise Unavailable(f"The database cannot be written to: {error.strerror}.") from error
         try:
-            await self._take(descriptor)
+            await _take(descriptor, self._seconds if seconds is None else seconds)
             yield
         finally:
             if not self._is_kept:
@@ -61,14 +61,15 @@ class WriteLock:
             os.fchown(descriptor, owner.st_uid, owner.st_gid)
         return descriptor
 
-    async def _take(self, descriptor: int) -> None:
-        try:
-            async with asyncio.timeout(self._seconds):
-                # No event tells that another process has let go.
-                while not _is_taken(descriptor):  # noqa: ASYNC110
-                    await asyncio.sleep(_SECONDS_BETWEEN_TRIES)
-        except TimeoutError as error:
-            raise Unavailable("The database cannot be written to: another process writes.") from error
+
+async def _take(descriptor: int, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            # No event tells that another process has let go.
+            while not _is_taken(descriptor):  # noqa: ASYNC110
+                await asyncio.sleep(_SECONDS_BETWEEN_TRIES)
+    except TimeoutError as error:
+        raise Unavailable("The database cannot be written to: another process writes.") from error
 
 
 def _is_taken(descriptor: int) -> bool:

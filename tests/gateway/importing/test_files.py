@@ -67,7 +67,7 @@ def test_a_file_that_is_not_there_is_unreadable(tmp_path: Path) -> None:
     assert file_bytes(str(tmp_path / "none.jsonl")) is None
 
 
-@pytest.mark.parametrize("kept", [5, 30, -1])
+@pytest.mark.parametrize("kept", [0, 5, 30, -1])
 def test_a_damaged_archive_is_unreadable(tmp_path: Path, kept: int) -> None:
     path = tmp_path / "leaks.jsonl.gz"
     path.write_bytes(gzip.compress(b"".join(b"%d\n" % number for number in range(50)))[:kept])

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from gateway.storage import database
+from gateway.storage.database import open_engine
 from gateway.storage.engine import fetch
 from gateway.storage.migrations import migrate
+from gateway.storage.organizations import add_organization
 from gateway.storage.sqlite import SQLiteEngine
 from gateway.storage.statements import Command
 from gateway.storage.write_lock import WriteLock
@@ -59,6 +62,20 @@ async def test_whoever_waits_too_long_is_told(tmp_path: Path) -> None:
         with pytest.raises(Unavailable, match="another process writes"):
             async with WriteLock(tmp_path / "leaks.db", 0.05).held():
                 pass
+
+
+async def test_who_administers_waits_for_others_that_write_when_a_server_has_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "BUSY_TIMEOUT_SECONDS", 0.05)
+    path = tmp_path / "leaks.db"
+    await migrate(url := f"sqlite:///{path}")
+    async with open_engine(url) as administering, open_engine(url, "serving") as serving:
+        async with WriteLock(path, 10).held():
+            adding = asyncio.create_task(add_organization(administering, "Example Corp"))
+            with pytest.raises(Unavailable, match="another process writes"):
+                await add_organization(serving, "Example Labs")
+        await adding
 
 
 async def test_it_ends_with_the_process_that_was_killed(tmp_path: Path) -> None:
