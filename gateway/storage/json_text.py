@@ -5,6 +5,8 @@ way up.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import reduce
+from itertools import zip_longest
 from typing import Any, TypeAlias
 
 from sqlalchemy import ColumnElement, FromClause, Select, Text, cast, func, literal_column, select
@@ -35,6 +37,8 @@ Piece: TypeAlias = str | ColumnElement[Any]
 
 _MOST_MEMBERS = 60
 """SQLite's functions take 127 arguments (SQLITE_MAX_FUNCTION_ARG), two a member."""
+_MOST_VALUES = 90
+"""Of one format, which is an argument itself: PostgreSQL's functions take 100 (FUNC_MAX_ARGS)."""
 
 _ANY = Reach(is_narrow=False, restricted=True)
 _PLAIN = {"risk_level", "domain_number"}
@@ -222,6 +226,13 @@ def _joined(pieces: Sequence[Piece]) -> ColumnElement[Any]:
     """One text of many pieces, in one pass: those that are always the same make the format for the others."""
     if len(pieces) == 1 and not isinstance(pieces[0], str):
         return pieces[0]
+    values = [place for place, piece in enumerate(pieces) if not isinstance(piece, str)]
+    starts = [0, *values[_MOST_VALUES::_MOST_VALUES]]
+    formats = [_formatted(pieces[start:end]) for start, end in zip_longest(starts, starts[1:])]
+    return reduce(ColumnElement.concat, formats)
+
+
+def _formatted(pieces: Sequence[Piece]) -> ColumnElement[Any]:
     template = "".join(piece.replace("%", "%%") if isinstance(piece, str) else "%s" for piece in pieces)
     values = [piece for piece in pieces if not isinstance(piece, str)]
     return func.format(literal_column(_quoted(template), Text()), *values, type_=Text())

@@ -133,3 +133,25 @@ async def test_an_operation_causes_so_many_statements(fresh_world: World, query:
         asked.engine.commands.clear()
         await asked.ask(query.replace("$leak", leak_id))
         assert len(asked.engine.commands) == statements
+
+
+LISTS = " ".join(f"{name} {{ totalCount nodes {{ id }} }}" for name in ("resources", "users", "endpoints"))
+WIDEST = (
+    f'{{ leak(id: "$leak") {{ {" ".join(f"a{n}: connections {{ ...C }}" for n in range(28))} }} }}'
+    f" fragment C on Connections {{ {LISTS} }}"
+)
+LONGEST = f'{{ leak(id: "$leak") {{ connections {{ {LISTS} }} {" ".join(f"a{n}: login" for n in range(130))} }} }}'
+
+
+@pytest.mark.parametrize("query", [WIDEST, LONGEST], ids=["lists", "columns"])
+async def test_however_much_is_asked_of_a_leak_it_is_answered(world: World, query: str) -> None:
+    made = Made(query.replace("$leak", next(iter(world.corp.leaks()))), {})
+    async with world.serving() as engine:
+        stored = await find_key(engine, parse(world.keys["read"]) or "")
+        assert stored is not None
+        answers = [
+            await _answer(Executor(WIDE, planned=planned), made, stored.caller, SQLStore(engine))
+            for planned in (True, False)
+        ]
+    assert answers[0] == answers[1]
+    assert answers[0][1] == []
