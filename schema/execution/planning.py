@@ -62,6 +62,9 @@ from schema.store import Column, Literal
 from schema.types.api_key import ApiKey
 
 _DEFINITION = "strawberry-definition"
+_MOST_WRITTEN = 24
+"""Parts of lists that the store writes: each makes a statement of its own inside of one that has the response's keys,
+so that hardly anybody else asks for the same, and that takes long to write. What is beyond is read level by level."""
 _STORED = {Kind.LEAK, Kind.RESOURCE, Kind.USER, Kind.ENDPOINT}
 _KINDS = {record.__name__: kind for kind, record in RECORDS.items()}
 _RECORDS: Mapping[str, type] = {record.__name__: record for record in (*RECORDS.values(), RateLimit, ApiKey)}
@@ -106,6 +109,7 @@ class _Planning:
         self._fragments = fragments
         self._variables = variables
         self._leak_lists = 0
+        self._written = 0
 
     def plan(self, operation: OperationDefinitionNode) -> Plan:
         query = self._schema.query_type
@@ -271,7 +275,15 @@ class _Planning:
         parts = tuple((key, self._part(type_, found)) for key, found in fields.items())
         self._leak_lists -= is_of_leaks
         is_stored = _KINDS.get(type_.name.removesuffix("Connection")) in _STORED
-        return ListPlan(parts, is_stored and all(is_written_part(part) for _, part in parts))
+        return ListPlan(parts, is_stored and all(is_written_part(part) for _, part in parts) and self._is_room(parts))
+
+    def _is_room(self, parts: Sequence[tuple[str, ListPart]]) -> bool:
+        """Whether the store may write so many parts more; if so, it does."""
+        more = sum(not isinstance(part, Literal) for _, part in parts)
+        if self._written + more > _MOST_WRITTEN:
+            return False
+        self._written += more
+        return True
 
     def _part(self, type_: GraphQLObjectType, nodes: Sequence[FieldNode]) -> ListPart:
         name = nodes[0].name.value

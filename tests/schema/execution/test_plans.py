@@ -141,6 +141,7 @@ WIDEST = (
     f" fragment C on Connections {{ {LISTS} }}"
 )
 LONGEST = f'{{ leak(id: "$leak") {{ connections {{ {LISTS} }} {" ".join(f"a{n}: login" for n in range(130))} }} }}'
+MOST_CHARACTERS = 32_768
 
 
 @pytest.mark.parametrize("query", [WIDEST, LONGEST], ids=["lists", "columns"])
@@ -155,3 +156,13 @@ async def test_however_much_is_asked_of_a_leak_it_is_answered(world: World, quer
         ]
     assert answers[0] == answers[1]
     assert answers[0][1] == []
+
+
+async def test_no_statement_is_so_long_that_others_wait_while_it_is_written(world: World) -> None:
+    leak_id = next(iter(world.corp.leaks()))
+    filters = '{ riskLevel: { min: 1 } status: [NEW] identity: "somebody" }'
+    pages = f"{{ leaks(filter: {filters}) {{ {' '.join(f'a{n}: nodes {{ id }}' for n in range(29))} }} }}"
+    async with asking(world, planned=True) as asked:
+        for query in (WIDEST.replace("$leak", leak_id), pages):
+            commands = await asked.statements(query)
+            assert max(len(command.sql) for command in commands) < MOST_CHARACTERS
