@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from math import ceil
+from random import random
 from time import monotonic
 from typing import TypeAlias
 
@@ -265,12 +266,15 @@ class Spending:
 def count_objects(text: bytes) -> int:
     """How many objects a JSON text has, by their braces; those of a long text by samples from all over it.
 
-    A brace within a string counts as well: nobody is charged for more than was taken.
+    A brace within a string counts as well: nobody is charged for more than was taken. Where in its part of the text a
+    sample lies, nobody knows: else long names of fields would be put there.
     """
     if len(text) <= _SAMPLES * _SAMPLE_BYTES:
         return text.count(b"{")
     step = len(text) // _SAMPLES
-    found = sum(text.count(b"{", at, at + _SAMPLE_BYTES) for at in range(0, step * _SAMPLES, step))
+    room = step - _SAMPLE_BYTES + 1
+    places = [part * step + int(random() * room) for part in range(_SAMPLES)]  # noqa: S311 - it guards no secret
+    found = sum(text.count(b"{", at, at + _SAMPLE_BYTES) for at in places)
     return found * len(text) // (_SAMPLES * _SAMPLE_BYTES)
 
 

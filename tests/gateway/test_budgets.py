@@ -101,6 +101,12 @@ def test_the_objects_of_an_answer_are_counted_and_of_a_long_one_as_good_as(objec
     assert counted == objects if objects <= 30 else abs(counted - objects) < objects / 10
 
 
+def test_long_names_of_fields_hide_no_objects() -> None:
+    objects = [{"id": UNKNOWN_ID}] * 250
+    answer = orjson.dumps({str(part) * 1100: objects for part in range(8)})
+    assert count_objects(answer) > 8 * len(objects) / 2
+
+
 # ------------------------------------------------------------------ the store
 
 
