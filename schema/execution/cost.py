@@ -5,6 +5,8 @@ long. What `@include` and `@skip` leave out counts all the same.
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
+from math import ceil
 from typing import Any
 
 from graphql import (
@@ -30,7 +32,12 @@ from graphql import (
     VariableNode,
     get_named_type,
     get_nullable_type,
+    is_abstract_type,
     is_composite_type,
+    is_enum_type,
+    is_input_object_type,
+    is_interface_type,
+    is_object_type,
 )
 
 from schema.budget import Cost
@@ -41,8 +48,11 @@ from schema.types.directives import find_directive
 OPERATION = Cost(work=1)
 """Of every operation, whatever it asks."""
 
-INTROSPECTION = Cost(work=100)
-"""Of `__schema` and `__type`: they read nothing, but answer at length."""
+INTROSPECTION = 100
+"""Of `__schema` and `__type` at the least: they read nothing, but answer at length."""
+
+_WRAPPED = 0.5
+"""How many types there are inside of a type, on average."""
 
 INTERPRETED = 50
 """How often an object weighs that is interpreted: it takes so much longer."""
@@ -92,6 +102,7 @@ class _Walk:
         self._variables = variables
         self._pages = pages
         self._measured: dict[tuple[str, int], Cost] = {}
+        self._introspected_fragments: dict[str, float] = {}
 
     def measure(self, selection_set: SelectionSetNode | None, parent: GraphQLNamedType | None, page: int) -> Cost:
         """The cost below one object of the parent's type; `page` is its size where it is a connection."""
@@ -122,7 +133,7 @@ class _Walk:
 
     def _field(self, node: FieldNode, parent: GraphQLNamedType | None, page: int) -> Cost:
         if node.name.value in {"__schema", "__type"}:
-            return INTROSPECTION
+            return Cost(work=max(INTROSPECTION, ceil(self._introspected(node.selection_set))))
         field = (
             parent.fields.get(node.name.value)
             if isinstance(parent, (GraphQLObjectType, GraphQLInterfaceType))
@@ -138,6 +149,25 @@ class _Walk:
         times = self._length(node, page) if _is_list(field.type) else 1
         own = Cost(nodes=int(_is_node(type_)), objects=_weight(type_, 1))
         return own.plus(self.measure(node.selection_set, type_, self._page_size(node))).times(times)
+
+    def _introspected(self, selection_set: SelectionSetNode | None) -> float:
+        """How many objects introspection returns below one of its own, with lists of average length."""
+        return sum(map(self._introspected_by, selection_set.selections)) if selection_set else 0.0
+
+    def _introspected_by(self, selection: Any) -> float:
+        match selection:
+            case FieldNode(selection_set=None):
+                return 0.0
+            case FieldNode():
+                length = _introspection_lengths(self._schema).get(selection.name.value, 1.0)
+                return length * (1 + self._introspected(selection.selection_set))
+            case FragmentSpreadNode():
+                name = selection.name.value
+                if name not in self._introspected_fragments:
+                    found = self._introspected(self._fragments[name].selection_set)
+                    self._introspected_fragments[name] = found
+                return self._introspected_fragments[name]
+        return self._introspected(selection.selection_set)
 
     # --------------------------------------------------------------- arguments
 
@@ -191,6 +221,29 @@ def _weight(defined: Any, default: int) -> int:
     definition = defined.extensions.get(_DEFINITION)
     directive = find_directive(getattr(definition, "directives", None) or (), CostDirective)
     return int(directive.weight) if directive is not None else default
+
+
+@lru_cache
+def _introspection_lengths(schema: GraphQLSchema) -> Mapping[str, float]:
+    """How long the lists of introspection are on average, by their fields."""
+    types = schema.type_map.values()
+    inputs = [field for type_ in types if is_input_object_type(type_) for field in type_.fields]
+    objects = [type_ for type_ in types if is_object_type(type_) or is_interface_type(type_)]
+    fields = [field for type_ in objects for field in type_.fields.values()]
+    lists = {
+        "fields": len(fields),
+        "inputFields": len(inputs),
+        "enumValues": sum(len(type_.values) for type_ in types if is_enum_type(type_)),
+        "interfaces": sum(len(type_.interfaces) for type_ in objects),
+        "possibleTypes": sum(len(schema.get_possible_types(type_)) for type_ in types if is_abstract_type(type_)),
+    }
+    return {
+        **{name: length / len(types) for name, length in lists.items()},
+        "types": len(types),
+        "directives": len(schema.directives),
+        "args": sum(len(field.args) for field in fields) / len(fields),
+        "ofType": _WRAPPED,
+    }
 
 
 def _is_list(type_: GraphQLOutputType) -> bool:

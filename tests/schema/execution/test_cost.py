@@ -10,6 +10,7 @@ from graphql import (
     GraphQLObjectType,
     GraphQLSchema,
     build_schema,
+    get_introspection_query,
     get_named_type,
     print_ast,
 )
@@ -65,6 +66,18 @@ def filled(text: str) -> str:
 async def test_an_operation_can_cost(gateway: Gateway, asked: str, cost: int) -> None:
     data = await gateway.ask(f"{{ {filled(asked)} rateLimit {{ cost }} }}")
     assert data["rateLimit"] == {"cost": cost}
+
+
+MUCH_OF_THE_SCHEMA = """{ __schema { types { a: fields { type { ...T } } b: fields { type { ...T } } } } }
+    fragment T on __Type { c: fields { type { ...N } args { type { ...N } } } d: fields { type { ...N } } }
+    fragment N on __Type { kind name ofType { kind name ofType { kind name } } }"""
+
+
+@pytest.mark.parametrize("query", [get_introspection_query(), MUCH_OF_THE_SCHEMA], ids=["usual", "much"])
+async def test_introspection_costs_as_many_objects_as_it_returns(gateway: Gateway, query: str) -> None:
+    response = await gateway.respond(query)
+    cost = int(response.headers["X-Leaks-Cost"].partition(";")[0])
+    assert 0.8 < cost / response.text.count("{") < 5
 
 
 async def test_what_fragments_cost_counts_wherever_they_are_spread(gateway: Gateway) -> None:
