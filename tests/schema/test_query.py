@@ -350,3 +350,9 @@ async def test_an_archived_leak_is_told_with_its_domain_where_that_is_named(gate
     query = "query ($id: ID!, $in: [ID!]) { leak(id: $id, domainIds: $in) { domain { name archivedAt } } }"
     data = await gateway.ask(query, {"id": ARCHIVED_LEAK_ID, "in": [gateway.world.domain_id("old.example.com")]})
     assert data == {"leak": {"domain": {"name": "old.example.com", "archivedAt": ARCHIVED_AT}}}
+
+
+async def test_every_type_that_introspection_meets_can_be_asked_all_about_itself(gateway: Gateway) -> None:
+    answer = await gateway.ask('{ __type(name: "Leak") { isOneOf fields { type { isOneOf ofType { isOneOf } } } } }')
+    assert answer["__type"]["isOneOf"] is False
+    assert {"isOneOf": None, "ofType": {"isOneOf": False}} in [field["type"] for field in answer["__type"]["fields"]]
