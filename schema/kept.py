@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from threading import Lock
 from typing import Generic, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
@@ -9,7 +10,7 @@ Value = TypeVar("Value")
 
 
 class Kept(Generic[Key, Value]):
-    """A bounded cache: what was used longest ago goes first.
+    """A bounded cache: what was used longest ago goes first. Threads may share it.
 
     Args:
         size: How much is kept, in what `weigh` says of each value; their number where that is left out.
@@ -20,32 +21,34 @@ class Kept(Generic[Key, Value]):
         self._weigh = weigh
         self._weight = 0
         self._values: OrderedDict[Key, Value] = OrderedDict()
+        self._lock = Lock()
 
     def get(self, key: Key, make: Callable[[], Value]) -> Value:
         """The value of a key, made where it is not kept."""
-        value = self._values.get(key)
+        value = self.find(key)
         if value is None:
+            # Others need not wait for it: whoever wants the same meanwhile makes one, too.
             value = make()
             self.keep(key, value)
-        else:
-            self._values.move_to_end(key)
         return value
 
     def find(self, key: Key) -> Value | None:
         """The value of a key, where it is kept."""
-        value = self._values.get(key)
-        if value is not None:
-            self._values.move_to_end(key)
-        return value
+        with self._lock:
+            value = self._values.get(key)
+            if value is not None:
+                self._values.move_to_end(key)
+            return value
 
     def keep(self, key: Key, value: Value) -> None:
         """Keep a value, and let go what that leaves no room for."""
-        if key in self._values:
-            self._weight -= self._weigh(self._values.pop(key))
-        self._values[key] = value
-        self._weight += self._weigh(value)
-        while self._weight > self._size and len(self._values) > 1:
-            self._weight -= self._weigh(self._values.popitem(last=False)[1])
+        with self._lock:
+            if key in self._values:
+                self._weight -= self._weigh(self._values.pop(key))
+            self._values[key] = value
+            self._weight += self._weigh(value)
+            while self._weight > self._size and len(self._values) > 1:
+                self._weight -= self._weigh(self._values.popitem(last=False)[1])
 
 
 class Share(Generic[Value]):

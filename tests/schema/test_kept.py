@@ -1,6 +1,12 @@
 """What is kept of what is costly to make."""
 
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from random import Random
 from typing import Any
+
+import pytest
 
 from schema.kept import Kept, Share
 
@@ -32,3 +38,32 @@ def test_the_same_key_is_another_in_each_part() -> None:
     kept: Kept[Any, tuple[int, str]] = Kept(10, lambda weighed: weighed[0])
     one, other = Share(kept, 1), Share(kept, 1)
     assert (one.get("key", lambda: "one"), other.get("key", lambda: "other")) == ("one", "other")
+
+
+@pytest.fixture
+def _hands_changing() -> Iterator[None]:
+    """Threads take turns after every few steps."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(usual)
+
+
+@pytest.mark.usefixtures("_hands_changing")
+def test_threads_share_a_cache_and_it_keeps_its_size() -> None:
+    kept: Kept[int, int] = Kept(4)
+    made: list[int] = []
+
+    def ask(seed: int) -> None:
+        random = Random(seed)  # noqa: S311 - for a test
+        for _ in range(50_000):
+            number = random.randrange(1, 7)
+            assert kept.get(number, lambda number=number: number) == number  # type: ignore[misc]
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(ask, range(4)))
+    for number in range(101, 105):
+        kept.keep(number, number)
+    for number in range(101, 105):
+        kept.get(number, lambda number=number: made.append(number) or number)  # type: ignore[func-returns-value, misc]
+    assert made == []
