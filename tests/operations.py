@@ -29,6 +29,7 @@ class CountingEngine:
         self.open, self.close, self.transaction = engine.open, engine.close, engine.transaction
         self.is_damaged = False
         self.commands: list[Command] = []
+        self.pauses = 0
 
     async def run(self, program: Program[T]) -> T:
         return await self._engine.run(self._noting(program))
@@ -41,6 +42,7 @@ class CountingEngine:
             commands = next(program)
             while True:
                 self.commands += commands
+                self.pauses += not commands
                 rows = yield commands
                 commands = program.send(rows)
         except StopIteration as stop:

@@ -15,6 +15,8 @@ Rows: TypeAlias = Sequence[Sequence[Any]]
 Program: TypeAlias = Generator[Sequence[Command], Sequence[Rows], T]
 """Yields the statements of one step, is sent their rows, and returns what it made of them.
 
+A step without statements is a pause: the program has worked for long, and others may go first.
+
 It knows nothing of connections or waiting, so each engine runs it where that is cheapest.
 """
 

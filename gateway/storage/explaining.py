@@ -14,6 +14,9 @@ def measured(program: Program[T], levels: list[Level]) -> Program[T]:
     try:
         commands = next(program)
         while True:
+            if not commands:
+                commands = program.send((yield ()))
+                continue
             level: list[Step] = []
             answers: list[Rows] = []
             for command in commands:

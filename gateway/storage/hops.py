@@ -53,6 +53,9 @@ class ReadingConnection(sqlite3.Connection):
         """The rows that a command gives, which stands for so many."""
         return execute(self, command)
 
+    def pause(self) -> None:
+        """Let a program go on that has worked for long: nobody waits for this thread but who reads."""
+
     def _is_unwanted(self) -> bool:
         return self.outcome is not None and self.outcome.cancelled()
 
@@ -193,6 +196,8 @@ class _Hop:
         self._connection.outcome = one.future
         try:
             while True:
+                if not one.commands:
+                    self._connection.pause()
                 one.commands = one.program.send([self._read(command) for command in one.commands])
         except StopIteration as stop:
             return stop.value

@@ -60,6 +60,8 @@ class _Connection:
         try:
             commands = next(program)
             while True:
+                if not commands:
+                    await asyncio.sleep(0)
                 commands = program.send([await self._execute(command) for command in commands])
         except StopIteration as stop:
             outcome: T = stop.value

@@ -57,6 +57,14 @@ class QuickConnection(ReadingConnection):
             if self._looks_left < 0 or perf_counter() - began > _SECONDS:
                 self._note(command.sql)
 
+    def pause(self) -> None:
+        """Let a program that has worked for long go on elsewhere.
+
+        Raises:
+            NotQuick: always.
+        """
+        raise NotQuick
+
     def _is_unwanted(self) -> bool:
         self._looks_left -= 1
         return self._looks_left < 0

@@ -29,7 +29,7 @@ from schema.kept import Kept
 from schema.pages import cut
 from schema.records import RECORDS, Kind, columns
 from schema.scope import Scope
-from schema.store import Answer, Column, Counts, Level, Lookup, Pages, Program, Read, Selected, Written
+from schema.store import Answer, Asked, Column, Counts, Level, Lookup, Pages, Program, Read, Selected, Written
 
 T = TypeVar("T")
 
@@ -61,17 +61,32 @@ class SQLStore:
         try:
             asked = next(program)
             while True:
-                rows = yield [self._statements.command(scope, read) for scope, read in asked]
+                rows = yield (yield from self._commands(asked))
                 asked = program.send([answer(read, found) for (_, read), found in zip(asked, rows, strict=True)])
         except StopIteration as stop:
             outcome: T = stop.value
             return outcome
 
+    def _commands(self, asked: Sequence[Asked]) -> engine.Program[Sequence[Command]]:
+        """The statements of a step, with a pause behind each that is new: to write one takes long."""
+        commands = []
+        for scope, read in asked:
+            written = self._statements.written
+            commands.append(self._statements.command(scope, read))
+            if self._statements.written > written:
+                yield ()
+        return commands
+
 
 class Statements:
-    """The statements of reads, for one engine; those used last are kept."""
+    """The statements of reads, for one engine; those used last are kept.
+
+    Attributes:
+        written: How many were written so far.
+    """
 
     def __init__(self, dialect: Dialect, few: int = FEW) -> None:
+        self.written = 0
         self._dialect = dialect
         self._few = few
         self._kept: Kept[Any, Statement] = Kept(_STATEMENTS_KEPT)
@@ -149,6 +164,7 @@ class Statements:
 
     def _built(self, build: Callable[[bool], Select[Any]]) -> Statement:
         """A statement that finds pages by the best way, or in order where that is nested too deep for SQLite."""
+        self.written += 1
         statement = Statement(build(False), self._dialect)
         if self._dialect is SQLITE and is_too_deep(statement.sql):
             return Statement(build(True), self._dialect)

@@ -58,6 +58,21 @@ async def test_what_is_quick_is_read_in_the_loop(readers: QuickReaders, reader: 
     assert reader.statements == []
 
 
+async def test_what_has_worked_for_long_goes_on_in_a_thread(readers: QuickReaders, reader: Reader) -> None:
+    threads = []
+
+    def pausing() -> Program[Rows]:
+        threads.append(threading.get_ident())
+        yield ()
+        threads.append(threading.get_ident())
+        (rows,) = yield [look_up("1")]
+        return rows
+
+    assert list(await readers.run(pausing())) == ONE
+    assert [thread == threading.get_ident() for thread in threads] == [True, False]
+    assert len(reader.statements) == 1
+
+
 async def test_all_that_ask_at_one_turn_are_answered_each_with_its_own(readers: QuickReaders, reader: Reader) -> None:
     found = await asyncio.gather(*(rows_of(readers, look_up(str(n % 20))) for n in range(100)))
     assert [rows[0][1] for (rows,) in found] == [f"thing {n % 20}" for n in range(100)]

@@ -166,3 +166,15 @@ async def test_no_statement_is_so_long_that_others_wait_while_it_is_written(worl
         for query in (WIDEST.replace("$leak", leak_id), pages):
             commands = await asked.statements(query)
             assert max(len(command.sql) for command in commands) < MOST_CHARACTERS
+
+
+async def test_others_go_first_behind_each_statement_that_is_new(fresh_world: World) -> None:
+    orders = [
+        f"{{ field: {field}, direction: {way} }}" for field in ("FIRST_SEEN", "ADDED_AT") for way in ("ASC", "DESC")
+    ]
+    query = f"{{ {' '.join(f'a{n}: leaks(orderBy: {order}) {{ totalCount }}' for n, order in enumerate(orders))} b: leaks {{ nodes {{ id }} }} }}"
+    async with asking(fresh_world, planned=True) as asked:
+        for pauses in (5, 0):
+            await asked.statements(query)
+            assert asked.engine.pauses == pauses
+            asked.engine.pauses = 0
