@@ -225,8 +225,7 @@ class Spending:
         """Give back what was not used: whatever objects the answer could have held, and does not hold."""
         if self.cost is not None:
             objects = count_objects(bytes(answer)) - _ENVELOPE
-            used = self.cost.work + objects if objects > 0 else self.cost.work
-            self._settle(min(self._taken, used))
+            self._settle(min(self._taken, self.cost.work + max(objects, self.cost.sought)))
 
     def _settle(self, used: int) -> None:
         self._used = used

@@ -17,12 +17,14 @@ class Cost(NamedTuple):
         objects: What all objects weigh that it can return, nodes and lists.
         work: What it weighs whatever it returns: the operation itself, its counts and searches.
         values: The values of fields that it can return; they weigh nothing.
+        sought: The objects that it looks for by id in lists: they are spent whether there are any or not.
     """
 
     nodes: int = 0
     objects: int = 0
     work: int = 0
     values: int = 0
+    sought: int = 0
 
     @property
     def points(self) -> int:

@@ -147,7 +147,8 @@ class _Walk:
 
     def _objects(self, node: FieldNode, field: GraphQLField, type_: GraphQLNamedType, page: int) -> Cost:
         times = self._length(node, page) if _is_list(field.type) else 1
-        own = Cost(nodes=int(_is_node(type_)), objects=_weight(type_, 1))
+        weight = _weight(type_, 1)
+        own = Cost(nodes=int(_is_node(type_)), objects=weight, sought=weight if _is_by_ids(node) else 0)
         return own.plus(self.measure(node.selection_set, type_, self._page_size(node))).times(times)
 
     def _introspected(self, selection_set: SelectionSetNode | None) -> float:
@@ -244,6 +245,11 @@ def _introspection_lengths(schema: GraphQLSchema) -> Mapping[str, float]:
         "args": sum(len(field.args) for field in fields) / len(fields),
         "ofType": _WRAPPED,
     }
+
+
+def _is_by_ids(node: FieldNode) -> bool:
+    """Whether a field lists what it looks for by id: nulls, too, where nothing has one."""
+    return any(argument.name.value == "ids" for argument in node.arguments or ())
 
 
 def _is_list(type_: GraphQLOutputType) -> bool:

@@ -295,6 +295,8 @@ async def test_what_an_operation_costs_and_what_it_used_is_told(metered: Gateway
         # Five leaks are a point each, as is what they stand in: the data and the list.
         ("{ leaks(first: 5) { nodes { id } } }", 7, 7),
         ('{ leaks(first: 100, filter: {login: "nowhere"}) { nodes { id } } }', 102, 2),
+        # What is looked for by id is looked for whether it is there or not.
+        (f'{{ nodes(ids: ["{UNKNOWN_ID}", "{UNKNOWN_ID}", "no-id"]) {{ ... on Leak {{ domain {{ id }} }} }} }}', 7, 4),
         # Counts and searches are made whatever they find.
         ('{ leaks(first: 100, filter: {urlContains: "nowhere"}) { nodes { id } } }', 202, 102),
         (COUNTS, COUNTS_COST, COUNTS_COST),
