@@ -178,13 +178,17 @@ class PostgreSQLEngine:
 
     async def run(self, program: Program[T]) -> T:
         """Run a program that reads, in one transaction where its statements have bounds."""
-        async with self._connected() as raw:
-            running = _Connection(raw)
-            try:
-                return await running.run(program)
-            finally:
-                if running.has_bounds:
-                    await raw.execute("COMMIT")
+        try:
+            async with self._connected() as raw:
+                running = _Connection(raw)
+                try:
+                    return await running.run(program)
+                finally:
+                    if running.has_bounds:
+                        await raw.execute("COMMIT")
+        except _OTHER_TABLES as error:
+            logger.warning("PostgreSQL does not have the tables that are read: %s", error)
+            raise OtherTables from error
 
     async def glance(self, program: Program[T]) -> T:
         """Run a program that reads little; there are connections that no operation takes (`KEPT_CONNECTIONS`)."""
@@ -216,9 +220,6 @@ class PostgreSQLEngine:
             # What could not be given back, `databases` would take for this task's own ever after.
             self._database._connection = None  # noqa: SLF001
             raise Unavailable from error
-        except _OTHER_TABLES as error:
-            logger.warning("PostgreSQL does not have the tables that are read: %s", error)
-            raise OtherTables from error
         except _CORRUPTED as error:
             self.is_damaged = True
             raise Damaged(str(error)) from error

@@ -279,6 +279,13 @@ def _ask_in_vain(client: httpx.Client, said: Said, keys: list[str]) -> list[int]
 # --------------------------------------------------------------------------- the store
 
 
+_SQLITE_FAILS = "DROP VIEW leaks; CREATE VIEW leaks AS SELECT * FROM stored_leaks WHERE json('{')"
+_POSTGRESQL_FAILS = """
+    ALTER TABLE leaks RENAME TO gone;
+    CREATE VIEW leaks AS SELECT * FROM gone WHERE 1 / (0 * organization_number) > 0;
+    GRANT SELECT ON leaks TO PUBLIC"""
+
+
 class Store:
     """A database, from beside the gateway."""
 
@@ -301,9 +308,9 @@ class Store:
         self._change("UPDATE alembic_version SET version_num = 'other'")
 
     def damage(self) -> None:
-        """Take away what leaks are read from; in SQLite that is a view by now."""
+        """Let whoever reads leaks fail; in SQLite they are a view by now."""
         is_sqlite = self._url.get_backend_name() == "sqlite"
-        self._change("DROP VIEW leaks" if is_sqlite else "ALTER TABLE leaks RENAME TO gone")
+        self._change(_SQLITE_FAILS if is_sqlite else _POSTGRESQL_FAILS)
 
     def disconnect(self) -> None:
         """End every connection but one's own, where there are any."""
@@ -313,7 +320,7 @@ class Store:
     def _change(self, statement: str) -> None:
         if self._url.get_backend_name() == "sqlite":
             connection = sqlite3.connect(str(self._url.database), isolation_level=None)
-            connection.execute(statement)
+            connection.executescript(statement)
             connection.close()
         else:
             self._psql(f"{statement};\n")
