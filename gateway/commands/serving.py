@@ -130,7 +130,7 @@ def run_workers(settings: Settings, bound: socket.socket) -> None:
     listen(bound, _BACKLOG)
     bound.set_inheritable(True)
     logger.info("Serving on %s", origin(settings.host, bound))
-    workers = Multiprocess(configuration("gateway.app:create_worker", settings), sockets=[bound])
+    workers = Multiprocess(configuration("gateway.worker:create_worker", settings), sockets=[bound])
     workers.run()
     if any(worker.exitcode == _STARTUP_FAILED for worker in workers.processes):
         sys.exit(1)
