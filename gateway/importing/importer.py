@@ -5,7 +5,7 @@ and is run again ends as if it had run once.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias
 
@@ -43,6 +43,16 @@ class Summary:
     unchanged: int = 0
     bad: int = 0
     stopped_at: int | None = None
+
+    def plus(self, later: "Summary") -> "Summary":
+        """This and what was done after it, together."""
+        return Summary(
+            self.new + later.new,
+            self.updated + later.updated,
+            self.unchanged + later.unchanged,
+            self.bad + later.bad,
+            later.stopped_at,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +113,8 @@ async def import_leaks(
             counts, bad = await run.take(engine, batch)
         except _Stopped as stopped:
             _tell(report_bad_line, [(stopped.line_number, stopped.reason)])
-            return replace(summary, bad=summary.bad + 1, stopped_at=stopped.line_number)
-        summary = _sum(summary, counts, len(bad))
+            return summary.plus(Summary(bad=1, stopped_at=stopped.line_number))
+        summary = summary.plus(Summary(counts.new, counts.updated, counts.unchanged, len(bad)))
         _tell(report_bad_line, bad)
         if report is not None:
             report(Progress(batch[-1][0], summary))
@@ -210,15 +220,6 @@ class _Run:
         if isinstance(record, BadLine):
             raise record
         return candidate(record, self._directory.find(record))
-
-
-def _sum(summary: Summary, counts: Counts, bad: int) -> Summary:
-    return Summary(
-        summary.new + counts.new,
-        summary.updated + counts.updated,
-        summary.unchanged + counts.unchanged,
-        summary.bad + bad,
-    )
 
 
 def _tell(report_bad_line: Callable[[int, str], None] | None, bad: Iterable[NumberedReason]) -> None:
