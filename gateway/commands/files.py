@@ -11,7 +11,7 @@ from gateway.commands.interruption import interruptible
 from gateway.commands.organizations import OrganizationOption
 from gateway.commands.output import open_output
 from gateway.commands.progress import progress
-from gateway.commands.tables import hint
+from gateway.commands.terminal import hint
 from gateway.importing.exporter import export_leaks
 from gateway.importing.files import STANDARD_INPUT, UnreadableFile, file_bytes, open_lines
 from gateway.importing.importer import Summary, import_leaks

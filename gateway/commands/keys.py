@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from gateway.commands.clock import parse_expiry, parse_overlap
 from gateway.commands.database import DatabaseOption, read_settings, run_on_database
 from gateway.commands.examples import examples
 from gateway.commands.organizations import OrganizationOption
-from gateway.commands.tables import hint, show
+from gateway.commands.terminal import hint, show
+from gateway.commands.times import parse_expiry, parse_overlap
 from gateway.keys import generate, hash_key
 from gateway.settings import Settings
 from gateway.storage import keys as stored

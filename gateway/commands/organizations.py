@@ -7,7 +7,7 @@ import typer
 
 from gateway.commands.database import DatabaseOption, read_settings, run_on_database
 from gateway.commands.examples import examples
-from gateway.commands.tables import show
+from gateway.commands.terminal import show
 from gateway.storage import organizations as stored
 
 OrganizationOption = Annotated[

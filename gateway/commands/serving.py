@@ -20,7 +20,7 @@ from gateway.app import create_app
 from gateway.commands.database import DatabaseOption, open_database, read_settings
 from gateway.commands.interruption import wait_for
 from gateway.commands.listening import bind, listen, origin
-from gateway.commands.tables import hint
+from gateway.commands.terminal import hint
 from gateway.deadlines import Deadlines
 from gateway.explorer.build import ExplorerBuildError, ensure_build
 from gateway.logs import configure
