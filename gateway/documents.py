@@ -15,9 +15,9 @@ from graphql import GraphQLError
 
 from gateway.bodies import InvalidJSON, parse_json
 from gateway.settings import SettingsError
+from schema.cache import Cache
 from schema.errors import BadUserInput, Code, Forbidden, GatewayError
 from schema.execution.refusal import RequestError
-from schema.kept import Kept
 
 Prepare = Callable[[str], None]
 """Raises where a document is not valid or over a limit."""
@@ -63,7 +63,7 @@ class PersistedTexts:
 
     def __init__(self, prepare: Prepare) -> None:
         self._prepare = prepare
-        self._texts: Kept[tuple[str, str], str] = Kept(_KEPT_CHARACTERS, _weigh)
+        self._texts: Cache[tuple[str, str], str] = Cache(_KEPT_CHARACTERS, _weigh)
 
     def find(self, name: str, organization: str) -> str | None:
         """The text with this hash."""

@@ -15,7 +15,7 @@ from time import perf_counter
 from typing import Any, Protocol, TypeVar
 
 from gateway.storage.engine import Program, Rows
-from gateway.storage.statements import Command, LookUp, Sharing
+from gateway.storage.statements import Command, PointQuery, Sharing
 
 T = TypeVar("T")
 
@@ -159,17 +159,17 @@ class _Hop:
 
     def begin(self, waiting: list[Waiting]) -> None:
         """Let programs ask their first questions; all rows that several look for by id are asked for at once."""
-        ids: dict[LookUp, set[str]] = {}
+        ids: dict[PointQuery, set[str]] = {}
         for one in waiting:
             for command in self._first(one):
                 if command.sharing is not None:
-                    ids.setdefault(command.sharing.look_up, set()).add(command.sharing.id)
+                    ids.setdefault(command.sharing.query, set()).add(command.sharing.id)
         self._connection.outcome = None
-        for look_up, together in ids.items():
+        for query, together in ids.items():
             if len(together) > 1:
                 # Whatever goes wrong, each finds out for itself.
                 with suppress(sqlite3.Error):
-                    self._look_for(look_up, together)
+                    self._read_together(query, together)
 
     def _first(self, one: Waiting) -> Iterable[Command]:
         if one.commands is None and not one.is_over:
@@ -181,10 +181,10 @@ class _Hop:
                 one.is_over, one.outcome = True, error
         return one.commands or ()
 
-    def _look_for(self, look_up: LookUp, ids: Collection[str]) -> None:
-        found = {row[0]: [row] for row in self._connection.read(look_up.together([*ids]), len(ids))}
+    def _read_together(self, query: PointQuery, ids: Collection[str]) -> None:
+        found = {row[0]: [row] for row in self._connection.read(query.together([*ids]), len(ids))}
         for id_ in ids:
-            self._known[Sharing(look_up, id_)] = found.get(id_, ())
+            self._known[Sharing(query, id_)] = found.get(id_, ())
 
     def outcome(self, one: Waiting) -> Any:
         """What becomes of a program in the end: a result, or an error."""

@@ -53,19 +53,19 @@ class Command(NamedTuple):
 
 
 class Sharing(NamedTuple):
-    """A look-up, and the id that a command looks for: others that look for another may do so at once with it."""
+    """The point query that a command is, and its id: commands of one query with other ids may run together with it."""
 
-    look_up: "LookUp"
+    query: "PointQuery"
     id: str
 
 
-class LookUp:
-    """A look-up of one row by its id, bound but for the id.
+class PointQuery:
+    """A query of one row by its id, with all values bound but the id.
 
     Args:
-        command: It, with an id.
-        at: Where among the values the id stands.
-        together: The command that looks for several ids; each row begins with its id.
+        command: The query, with any id.
+        at: The index of the id among the values.
+        together: Makes the command that reads several ids at once; each of its rows begins with its id.
     """
 
     def __init__(self, command: Command, at: int, together: Callable[[Sequence[str]], Command]) -> None:
@@ -74,7 +74,7 @@ class LookUp:
         self._before, self._behind = tuple(values[:at]), tuple(values[at + 1 :])
 
     def by(self, id_: str) -> Command:
-        """The command that looks for an id."""
+        """The command that reads the row of an id."""
         return Command(self._sql, (*self._before, id_, *self._behind), False, self._bounds, Sharing(self, id_))
 
 
@@ -97,9 +97,9 @@ class Statement:
         """The statement with its values."""
         return Command(self.sql, self._row(values), False, bounds)
 
-    def look_up(self, bounds: Bounds, together: Callable[[Sequence[str]], Command], /, **values: Any) -> LookUp:
-        """The statement with all its values but `id`, which it has at one place."""
-        return LookUp(self.bind(bounds, id="", **values), self._names.index("id"), together)
+    def point_query(self, bounds: Bounds, together: Callable[[Sequence[str]], Command], /, **values: Any) -> PointQuery:
+        """The statement with all its values bound but `id`, which it has once."""
+        return PointQuery(self.bind(bounds, id="", **values), self._names.index("id"), together)
 
     def bind_many(self, rows: Sequence[Mapping[str, Any]], bounds: Bounds = None) -> Command:
         """The statement once for each row of values."""

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from graphql.execution.values import VariableValues
 
 from schema.batches import Batch, Branch, Call, Request
+from schema.cache import Cache
 from schema.execution.plan import (
     AT_HAND,
     Edge,
@@ -24,7 +25,6 @@ from schema.execution.plan import (
     Same,
     TotalPart,
 )
-from schema.kept import Kept
 from schema.listings import Listing
 from schema.pages import Page
 from schema.records import (
@@ -187,7 +187,7 @@ class _Layout:
 class _Binding:
     """Binds one root field and all below it."""
 
-    def __init__(self, request: Request, key: str, variables: VariableValues, written: Kept[Any, Any]) -> None:
+    def __init__(self, request: Request, key: str, variables: VariableValues, written: Cache[Any, Any]) -> None:
         self._request = request
         self._written = written
         self._branch = request.branch(key)

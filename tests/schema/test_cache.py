@@ -1,13 +1,13 @@
-"""What is kept of what is costly to make."""
+"""A bounded cache, and its parts."""
 
 from typing import Any
 
-from schema.kept import Kept, Share
+from schema.cache import Cache, Share
 
 
 def test_all_parts_of_a_cache_have_one_room() -> None:
-    kept: Kept[Any, tuple[int, str]] = Kept(10, lambda weighed: weighed[0])
-    light, heavy = Share(kept, 1), Share(kept, 4)
+    cache: Cache[Any, tuple[int, str]] = Cache(10, lambda weighed: weighed[0])
+    light, heavy = Share(cache, 1), Share(cache, 4)
     made: list[str] = []
 
     def make(key: str) -> str:
@@ -29,6 +29,6 @@ def test_all_parts_of_a_cache_have_one_room() -> None:
 
 
 def test_the_same_key_is_another_in_each_part() -> None:
-    kept: Kept[Any, tuple[int, str]] = Kept(10, lambda weighed: weighed[0])
-    one, other = Share(kept, 1), Share(kept, 1)
+    cache: Cache[Any, tuple[int, str]] = Cache(10, lambda weighed: weighed[0])
+    one, other = Share(cache, 1), Share(cache, 1)
     assert (one.get("key", lambda: "one"), other.get("key", lambda: "other")) == ("one", "other")
