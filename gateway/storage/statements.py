@@ -1,4 +1,4 @@
-"""A statement of SQLAlchemy Core, compiled once for one engine and bound as often as it runs."""
+"""Statements of SQLAlchemy Core, compiled once for an engine and bound each time they run; and SQL for both engines."""
 
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
@@ -40,9 +40,9 @@ POSTGRESQL: Dialect = PGDialect_asyncpg()  # type: ignore[no-untyped-call]
 
 
 class Command(NamedTuple):
-    """SQL with its values in the engine's own order, and the bounds that the database holds it to.
+    """SQL with its values in the engine's order, and the bounds that row-level security holds it to.
 
-    With `many`, the values are a sequence of rows of values.
+    With `many`, the values are a sequence of rows, and the SQL runs once for each.
     """
 
     sql: str
@@ -118,14 +118,14 @@ class JSONArray(Text):
 
 
 def bound_list(values: Sequence[Any], dialect: Dialect) -> Any:
-    """A list as it is bound; binding it once spares that it is done for each statement."""
+    """A list as it is bound. What many statements bind is converted once, by the caller."""
     return orjson.dumps(values).decode() if dialect is SQLITE else list(values)
 
 
 def is_too_deep(sql: str) -> bool:
-    """Whether a statement is nested deeper than SQLite's parser takes, whose stack holds a hundred symbols as a rule.
+    """Whether a statement is nested too deep for SQLite's parser, whose stack usually holds a hundred symbols.
 
-    An empty database tells: it has no such tables, but that is found out behind the parser.
+    An empty database can tell: that it has no such tables is found out only after parsing.
     """
     with closing(sqlite3.connect(":memory:")) as nothing, suppress(sqlite3.ProgrammingError):
         try:
@@ -136,7 +136,7 @@ def is_too_deep(sql: str) -> bool:
 
 
 def each(dialect: Dialect, name: str, type_: TypeEngine[Any]) -> TableValuedAlias:
-    """The values of a bound list as rows: `position`, in the list's order, and `value`."""
+    """The values of a bound list as rows: `value`, and `key`, its position: from 0 in SQLite, from 1 in PostgreSQL."""
     if dialect is SQLITE:
         listed = func.json_each(bindparam(name, type_=JSONArray()))
         return listed.table_valued("key", "value", name=name)
@@ -154,24 +154,24 @@ def is_in(dialect: Dialect, column: ColumnElement[Any], name: str) -> ColumnElem
 
 
 def unindexed(column: ColumnElement[Any], dialect: Dialect) -> ColumnElement[Any]:
-    """A column that SQLite may not choose an index for (https://www.sqlite.org/optoverview.html, 6.1: unary plus)."""
+    """A column by which SQLite chooses no index (https://www.sqlite.org/optoverview.html, 6.1: unary plus)."""
     if dialect is SQLITE:
         return UnaryExpression(column, operator=custom_op("+"), type_=column.type)
     return column
 
 
 def only_if(condition: ColumnElement[bool] | None, value: ColumnElement[Any]) -> ColumnElement[Any]:
-    """A value for an index to be asked for, or null where a condition does not hold that is about no row in particular.
+    """A value to search an index for, or null where a condition does not hold, which must not depend on the row.
 
-    SQLite then looks at no row, while it would try a condition of its own row by row.
+    With a null SQLite reads no row, while a condition by itself would be tried row by row.
     """
     return value if condition is None else case((condition, value))
 
 
 def for_each(rows: FromClause, values: Mapping[str, ColumnElement[Any]]) -> FromClause:
-    """Rows, looked for by each value of the first column's JSON list, with each of the second's, and so on: in SQLite.
+    """The rows that have one of the values in the JSON list of each column, as index searches of every combination.
 
-    Of several lists it would by itself ask an index for the first at the most, or for none.
+    By itself SQLite would search an index for the first list at most. For SQLite only.
     """
     looked_for: FromClause | None = None
     conditions: list[ColumnElement[bool]] = []
@@ -183,9 +183,9 @@ def for_each(rows: FromClause, values: Mapping[str, ColumnElement[Any]]) -> From
 
 
 def rows_for_each(drivers: FromClause, found: Select[Any], dialect: Dialect, at: str) -> Select[Any]:
-    """The rows of a query that hangs on each row of others.
+    """The rows of a correlated query for each row of the drivers: a LATERAL join.
 
-    SQLite has no LATERAL: each query's rows come packed as one value of JSON.
+    SQLite has no LATERAL: there each query's rows are packed into one JSON value and unpacked again.
     """
     if dialect is not SQLITE:
         row = found.lateral(f"{at}of_each")
@@ -201,9 +201,9 @@ def rows_for_each(drivers: FromClause, found: Select[Any], dialect: Dialect, at:
 
 
 class ForEach(Join):
-    """A join whose right side is looked through once for each row of its left side.
+    """A join whose right side is searched once for each row of its left side.
 
-    In SQLite it is the order of the loops, too (https://www.sqlite.org/optoverview.html, 8.1.4: CROSS JOIN).
+    In SQLite it also fixes the order of the loops (https://www.sqlite.org/optoverview.html, 8.1.4: CROSS JOIN).
     """
 
     inherit_cache = True

@@ -1,8 +1,4 @@
-"""What hangs on the variables: whether fields are there, how much they can return, what they are asked with.
-
-Most variables are scalars of GraphQL's own and fit as they come. Those are taken as they are; whatever else comes goes
-the way of graphql-core, which coerces it or tells what is wrong.
-"""
+"""What depends on an operation's variables: which fields are included, and how much they can return."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
