@@ -34,12 +34,12 @@ from gateway.rest import LeakEndpoint, rest_routes
 from gateway.routing import ShortWay
 from gateway.settings import Settings
 from gateway.storage.database import make_engine
+from gateway.storage.dialects import SQLITE
 from gateway.storage.engine import Damaged, Engine
 from gateway.storage.migrations import is_at_head
 from gateway.storage.patience import finish, promptly
 from gateway.storage.postgresql import KEPT_CONNECTIONS
 from gateway.storage.reads import SQLStore
-from gateway.storage.statements import SQLITE
 from gateway.throttle import Throttle
 from gateway.timeouts import Timeouts
 from gateway.uses import Uses

@@ -26,9 +26,9 @@ from sqlalchemy import (
 from sqlalchemy.engine.interfaces import Dialect
 
 from gateway.storage.conditions import FILTERED, NAMED, is_listed, leaks_of, matches
+from gateway.storage.dialects import SQLITE, JSONArray, for_each, only_if
 from gateway.storage.scope import Condition, in_scope, of_organization
 from gateway.storage.shapes import PageShape, Source, bounded
-from gateway.storage.statements import SQLITE, JSONArray, for_each, only_if
 from gateway.storage.tables import EVERY_VALUE, leaks
 
 FEW: Final = 4096

@@ -10,9 +10,10 @@ from sqlalchemy import FromClause, Text, bindparam, case, exists, func, or_, sel
 from sqlalchemy.engine.interfaces import Dialect
 
 from gateway.storage.bounds import KeyIds
+from gateway.storage.dialects import SQLITE
 from gateway.storage.engine import Engine, fetch
 from gateway.storage.keys import is_in_force
-from gateway.storage.statements import SQLITE, Statement
+from gateway.storage.statements import Statement
 from gateway.storage.tables import domains, key_domains, keys, organizations
 from gateway.storage.types import Instant
 from schema.instants import now

@@ -5,10 +5,11 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Integer, Select, Table, and_, cast, func, or_, select
 
+from gateway.storage.dialects import SQLITE
 from gateway.storage.engine import Damaged, Engine, Rows, fetch
 from gateway.storage.migrations import is_at_head
 from gateway.storage.policies import BOUNDED, HAS_ITS_POLICIES, IS_FORCED
-from gateway.storage.statements import SQLITE, Command, Statement
+from gateway.storage.statements import Command, Statement
 from gateway.storage.tables import MONTH, REPEATED, endpoint_dates, leaks, links, metadata, nodes
 from gateway.storage.types import NO_MONTH, Instant
 from schema.records import Kind

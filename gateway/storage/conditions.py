@@ -6,8 +6,8 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, FromClause, Select, bindparam, func, literal_column, select, tuple_
 from sqlalchemy.engine.interfaces import Dialect
 
+from gateway.storage.dialects import SQLITE, is_in, only_if, unindexed
 from gateway.storage.scope import Condition, of_organization
-from gateway.storage.statements import SQLITE, is_in, only_if, unindexed
 from gateway.storage.tables import LISTED_BY, leaks, links, nodes
 from schema.pages import Order, PageRequest
 from schema.records import Kind

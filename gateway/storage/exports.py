@@ -7,8 +7,9 @@ from typing import Any
 from sqlalchemy import bindparam, select
 from sqlalchemy.engine.interfaces import Dialect
 
+from gateway.storage.dialects import is_in
 from gateway.storage.engine import Program, Rows
-from gateway.storage.statements import Statement, is_in
+from gateway.storage.statements import Statement
 from gateway.storage.tables import leaks, links, nodes
 from schema.records import CONNECTED, Kind, columns
 

@@ -6,12 +6,12 @@ from functools import cache
 from typing import Any, TypeAlias
 
 from sqlalchemy import Table, bindparam, delete, func, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import Dialect
 
+from gateway.storage.dialects import insert_into, is_in
 from gateway.storage.engine import DatabaseError, Program
 from gateway.storage.migrations import VERSION, head
-from gateway.storage.statements import SQLITE, Command, Statement, is_in
+from gateway.storage.statements import Command, Statement
 from gateway.storage.tables import domains, endpoint_dates, leaks, links, nodes, organizations
 from schema.records import CONNECTED, Domain, Kind
 
@@ -130,8 +130,8 @@ def _many(statement: Statement, rows: Sequence[Row]) -> Command:
 
 
 def _upsert(table: Table, dialect: Dialect) -> Any:
-    insert_ = sqlite.insert if dialect is SQLITE else postgresql.insert
-    return insert_(table).values({column.name: bindparam(column.name, type_=column.type) for column in table.c})
+    values = {column.name: bindparam(column.name, type_=column.type) for column in table.c}
+    return insert_into(table, dialect).values(values)
 
 
 def _insert_link(table: Table) -> Any:
@@ -145,10 +145,9 @@ def _insert_link(table: Table) -> Any:
 
 
 def _insert_domain(dialect: Dialect) -> Any:
-    insert_ = sqlite.insert if dialect is SQLITE else postgresql.insert
     columns = [column for column in domains.c if column is not domains.c.number]
     values = {column.name: bindparam(column.name, type_=column.type) for column in columns}
-    return insert_(domains).values(values).on_conflict_do_nothing()
+    return insert_into(domains, dialect).values(values).on_conflict_do_nothing()
 
 
 def _put_leak(dialect: Dialect) -> Any:

@@ -11,10 +11,10 @@ from sqlalchemy import ColumnElement, FromClause, Select, Text, cast, func, lite
 from sqlalchemy.engine.interfaces import Dialect
 
 from gateway.storage.conditions import filter_values, ordering, page_values
+from gateway.storage.dialects import SQLITE
 from gateway.storage.months import month_values
 from gateway.storage.pages import count_of, nodes_of_leak, rows_of_page
 from gateway.storage.shapes import PageShape, Reach
-from gateway.storage.statements import SQLITE
 from gateway.storage.types import Id, Instant
 from schema.pages import PageRequest
 from schema.records import Kind

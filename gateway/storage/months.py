@@ -23,9 +23,9 @@ from sqlalchemy import (
 )
 
 from gateway.storage.access_paths import RANGES, AccessPath
+from gateway.storage.dialects import ForEach, each, rows_for_each
 from gateway.storage.scope import Condition, in_scope
 from gateway.storage.shapes import PageShape, Source, bounded
-from gateway.storage.statements import ForEach, each, rows_for_each
 from gateway.storage.tables import MONTH, OTHER_DATE
 from gateway.storage.types import NO_MONTH, month_of
 from schema.records import Kind, LeakStatus

@@ -10,11 +10,11 @@ from sqlalchemy import ColumnElement, FromClause, Integer, Select, Subquery, bin
 from sqlalchemy.engine.interfaces import Dialect
 
 from gateway.storage.conditions import NAMED, NODE_FILTERS, is_listed, matches, parts
+from gateway.storage.dialects import SQLITE, each, unindexed
 from gateway.storage.months import may_be_far_away
 from gateway.storage.path_choice import ids_of_page
 from gateway.storage.scope import as_shown, in_scope, of_leak, of_organization
 from gateway.storage.shapes import PageShape, Source, bounded
-from gateway.storage.statements import SQLITE, each, unindexed
 from gateway.storage.tables import leaks, nodes
 from schema.records import Kind
 from schema.store import Counts

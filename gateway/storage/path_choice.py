@@ -52,10 +52,10 @@ from gateway.storage.access_paths import (
     LeakList,
 )
 from gateway.storage.conditions import NAMED
+from gateway.storage.dialects import SQLITE
 from gateway.storage.months import ByMonths, may_be_far_away
 from gateway.storage.scope import Condition
 from gateway.storage.shapes import PageShape
-from gateway.storage.statements import SQLITE
 from schema.records import Kind
 
 

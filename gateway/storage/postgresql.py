@@ -10,10 +10,11 @@ import asyncpg
 from databases import Database
 
 from gateway.storage.bounds import Bounds, settings_of
+from gateway.storage.dialects import POSTGRESQL
 from gateway.storage.engine import Damaged, DatabaseError, OtherTables, Program, Rows, Transaction
 from gateway.storage.patience import ANSWER_SECONDS
 from gateway.storage.roles import refuse_to_administer_in_part, refuse_to_serve_with_more
-from gateway.storage.statements import POSTGRESQL, Command
+from gateway.storage.statements import Command
 from schema.errors import Unavailable
 
 T = TypeVar("T")

@@ -14,6 +14,7 @@ from sqlalchemy.engine.interfaces import Dialect
 from gateway.storage import engine
 from gateway.storage.access_paths import FEW
 from gateway.storage.conditions import filter_values, ordering, page_values, parts
+from gateway.storage.dialects import SQLITE, bound_list, each, is_in
 from gateway.storage.engine import Engine, Rows
 from gateway.storage.explaining import measured
 from gateway.storage.json_text import JsonText, json_values, list_values, shape_of
@@ -22,7 +23,7 @@ from gateway.storage.pages import count_of, rows_of_page
 from gateway.storage.path_choice import ids_of_page
 from gateway.storage.scope import as_shown, in_scope, of_organization, scope_values, visible_node
 from gateway.storage.shapes import PageShape, Reach
-from gateway.storage.statements import SQLITE, Command, PointQuery, Statement, bound_list, each, is_in, is_too_deep
+from gateway.storage.statements import Command, PointQuery, Statement, is_too_deep
 from gateway.storage.tables import leaks, nodes
 from gateway.storage.types import Id
 from schema.cache import Cache

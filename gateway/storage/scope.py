@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, FromClause, bindparam, exists, func, literal, literal_column, select
 from sqlalchemy.engine.interfaces import Dialect
 
-from gateway.storage.statements import SQLITE, for_each, is_in, unindexed
+from gateway.storage.dialects import SQLITE, for_each, is_in, unindexed
 from gateway.storage.tables import EVERY_VALUE, endpoint_dates, links
 from schema.records import Kind
 from schema.scope import Scope

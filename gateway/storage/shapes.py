@@ -7,8 +7,8 @@ from sqlalchemy import BigInteger, ColumnElement, FromClause, Select, bindparam,
 from sqlalchemy.engine.interfaces import Dialect
 
 from gateway.storage.conditions import NODE_FILTERS, ordering, parts, within
+from gateway.storage.dialects import only_if, unindexed
 from gateway.storage.scope import Condition, in_scope, of_organization
-from gateway.storage.statements import only_if, unindexed
 from gateway.storage.tables import leaks, links
 from schema.pages import Order, PageRequest
 from schema.records import Kind

@@ -13,11 +13,11 @@ import aiosqlite
 from databases import Database
 from databases.backends.sqlite import SQLiteBackend, SQLitePool
 
+from gateway.storage.dialects import SQLITE
 from gateway.storage.engine import Damaged, DatabaseError, OtherTables, Program, Transaction
 from gateway.storage.hops import Readers, ReadingConnection, execute, finish
 from gateway.storage.patience import ANSWER_SECONDS
 from gateway.storage.quick import QuickReaders
-from gateway.storage.statements import SQLITE
 from gateway.storage.write_lock import WriteLock
 from schema.errors import Unavailable
 
