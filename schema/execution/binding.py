@@ -1,7 +1,8 @@
 """From a plan to what one request reads: arguments are checked, scopes entered, and every page is known.
 
-The resolver of a list is called once, with a stand-in for its parents, before anything is read: what it raises hangs on
-its arguments alone. If it raises, the operation is left to the interpreter, which tells each error at its own place.
+The resolver of a list is called once, with a stand-in for its parents, before anything is read: whether it raises
+depends on its arguments alone. If it does, the operation is left to the interpreter, which reports each error at
+its own place.
 """
 
 from collections.abc import Callable, Mapping
@@ -277,7 +278,7 @@ class _Binding:
         return JsonList(_pages(batch), parts)
 
     def _once(self, plan: ListPlan | ObjectPlan | ObjectsPlan, is_constant: bool, bind: Callable[[], T]) -> T:
-        """Bind what no request changes once for all of them; page sizes hang on the door."""
+        """Bind what no request changes once for all requests of a door, which decides page sizes."""
         if not is_constant:
             return bind()
         bound: T = self._written.get((id(plan), self._request.page_limits), bind)

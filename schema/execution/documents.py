@@ -52,8 +52,8 @@ class PreparedOperation:
         fragments: The document's fragments, by name.
         limits: The ceilings that it keeps to.
         coercion: What coerces its variables.
-        steering: The variables that `@include` and `@skip` hang on.
-        sizing: The variables that the cost hangs on.
+        steering: The variables that `@include` and `@skip` depend on.
+        sizing: The variables that the cost depends on.
         plans: Its plans, by the values of its steering variables.
         costs: What it can cost, by the sizes that these give.
     """
