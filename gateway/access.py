@@ -1,4 +1,4 @@
-"""The name of a request, and its one line in the log: no key, no query string, no body."""
+"""A request's id, and its one line in the access log: no key, no query string, no body."""
 
 import logging
 import random
@@ -19,7 +19,7 @@ logger = logging.getLogger("gateway.access")
 
 
 def request_id_of(scope: Scope) -> str:
-    """The name of a request: the client's own where it sends a sane one."""
+    """The id of a request: the client's `X-Request-ID` if that is sane, else a random one."""
     for name, value in scope["headers"]:
         if name == _HEADER and _SANE.fullmatch(sent := value.decode("latin-1")):
             return str(sent)
@@ -27,14 +27,14 @@ def request_id_of(scope: Scope) -> str:
 
 
 def log_access(scope: Scope, status: int, seconds: float) -> None:
-    """Write down how a request ended."""
+    """Log how a request ended."""
     if logger.isEnabledFor(logging.INFO):
         client = scope["client"][0] if scope.get("client") else "-"
         logger.callHandlers(_Record(_Ended(scope["method"], scope["path"], status, seconds, client)))
 
 
 class _Ended(NamedTuple):
-    """How a request ended. It is put into words where its line is written, together with those of others."""
+    """How a request ended; formatted only when the log is written, many lines at a time."""
 
     method: str
     path: str
@@ -43,7 +43,7 @@ class _Ended(NamedTuple):
     client: str
 
     def __str__(self) -> str:
-        """The line; whatever a client puts into it stays on it."""
+        """The line in the log; text from the client cannot break out of it."""
         return (
             f"{self.method} {printable(self.path)} {self.status} {self.seconds * 1000:.1f} ms {printable(self.client)}"
         )
@@ -53,7 +53,7 @@ _BLANK = vars(logging.LogRecord(logger.name, logging.INFO, "", 0, "", None, None
 
 
 class _Record(logging.LogRecord):
-    """A record for half of what one costs: it tells nothing of the place in the code that it comes from."""
+    """A record at half the usual cost: it does not say from which place in the code it comes."""
 
     def __init__(self, message: _Ended) -> None:
         created = time()
@@ -61,5 +61,5 @@ class _Record(logging.LogRecord):
 
 
 def printable(text: str) -> str:
-    """A text on one line; a key that was sent in the wrong place is none there."""
+    """A text on one line, cut to 512 characters; a key that was sent in the wrong place is masked."""
     return masked(text)[:512].encode("unicode_escape").decode()

@@ -1,9 +1,9 @@
-"""Whose turn it is: how many requests are taken in, and that no key takes the others' turns.
+"""Turns: how many requests run and wait at a time, shared fairly among the keys.
 
-A few requests run abreast, as many as keep the process busy, and a key has no more of these turns than its share among
-the keys that are here; a greedy one rests after each. The last few are for keys that have none. Whoever comes then
-waits, and the next turn goes to the key that has the fewest. Beyond the limits a request waits only briefly, and is
-then told to come again.
+A few requests run abreast, as many as keep the process busy. A key may have no more of these turns than its share among
+the present keys, a greedy one rests after each of its turns, and the last few are for keys that have none. All others
+wait, and the next turn goes to the key that has the fewest. Beyond the limits a request waits only briefly, and is then
+refused with `Retry-After`.
 """
 
 import asyncio
@@ -14,21 +14,21 @@ from math import ceil
 from schema.errors import Unavailable
 
 ABREAST = 18
-"""Sixteen keep the process busy, and two are for whoever comes later."""
+"""Sixteen keep the process busy, and two are for keys that come later."""
 
 _LEAST_ROUNDS, _MOST_ROUNDS = 3, 11
-"""How often the event loop goes round before a greedy key has its next turn; the more where others run meanwhile.
+"""Rounds of the event loop before a greedy key has its next turn: the most while others run, else the least.
 
-Greedy is a key with more waiting than may run, where others have fewer: it is there for every turn, while they are on
-their way for much of the time. In three rounds a request that has come in between has its turn. Where nobody has come,
-a round takes some microseconds.
+A key is greedy that has more requests waiting than may run, where others have fewer. It is ready for every turn, while
+the others' next requests are often still on their way. Three rounds are enough for a request that has come meanwhile to
+get its turn; if none has, a round takes some microseconds.
 """
 
 _SPARED = 8
-"""One in so many turns is only for keys that have none: whoever comes later need not wait for what takes long."""
+"""One in so many turns is reserved for keys that have none, so that newcomers need not wait for slow operations."""
 
 _MUCH = 2
-"""What part of its share is much: room comes and goes, and nobody has all of his at every moment."""
+"""A key has plenty from the share divided by this on: room comes and goes, and no key has all of its share always."""
 
 BUSY = "The gateway is busy. Try again shortly."
 
@@ -37,10 +37,10 @@ class Turns:
     """The turns of one key.
 
     Attributes:
-        key_id: Whose they are.
-        running: How many it has.
-        waiting: Who waits for one.
-        is_resting: Whether it leaves the next turns to the others.
+        key_id: The key.
+        running: How many of its requests run.
+        waiting: Those that wait, as futures of whether they have a turn.
+        is_resting: Whether the key leaves the next turns to others.
     """
 
     __slots__ = ("_admission", "is_resting", "key_id", "running", "waiting")
@@ -53,7 +53,7 @@ class Turns:
         self.waiting: deque[asyncio.Future[bool]] = deque()
 
     def leave(self) -> None:
-        """Give one of them back."""
+        """Give one turn back."""
         self._admission.leave(self)
 
 
@@ -87,31 +87,31 @@ class Admission:
 
     @property
     def least(self) -> int:
-        """How many there must be for one to be beyond a limit."""
+        """With fewer requests than this there is room for every key."""
         return min(self._most, self._most_a_key)
 
     def taken(self, key_id: str | None) -> int:
-        """How many requests of a key are taken in."""
+        """How many requests of a key are admitted, running and waiting."""
         key = None if key_id is None else self._keys.get(key_id)
         return 0 if key is None else key.running + len(key.waiting)
 
     def has_room(self, key_id: str | None, coming: int = 0, coming_of_key: int = 0) -> bool:
-        """Whether one more request of a key, or of somebody unknown, is taken in, where so many others come."""
+        """Whether one more request of a key, or of an unknown one, is within the limits, with those that are coming."""
         if self._running + self._waiting + coming >= self._most:
             return False
         return key_id is None or self.taken(key_id) + coming_of_key < self._most_a_key
 
     @property
     def share(self) -> int:
-        """How many may be a key's where all that are here have as many."""
+        """How many requests each present key may have, if all have as many."""
         return max(1, min(self._most_a_key, self._most // max(1, len(self._keys))))
 
     def has_plenty(self, key_id: str | None) -> bool:
-        """Whether a key has much of its share."""
+        """Whether a key has a good part of its share already."""
         return self.taken(key_id) >= max(1, self.share // _MUCH)
 
     def turn(self, key_id: str) -> Turns | None:
-        """A turn that is a key's from now on, where one is free."""
+        """Take a turn for a key, or None where none is free for it."""
         key = self._key(key_id)
         if self._running < self._abreast and not self._waiting and key.running < self._turns_now:
             self._running += 1
@@ -120,10 +120,10 @@ class Admission:
         return None
 
     async def wait(self, key_id: str) -> Turns:
-        """A turn of a key, once it is the key's.
+        """Wait until a key has a turn.
 
         Raises:
-            Unavailable: none comes free in time.
+            Unavailable: it gets none in time.
         """
         key = self._key(key_id)
         turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
@@ -164,12 +164,12 @@ class Admission:
 
     @property
     def _turns_a_key(self) -> int:
-        """How many turns a key may have at a time: an equal share among those that are here."""
+        """How many turns a key may have at a time: an equal share among the present keys."""
         return min(self._most_a_key, ceil(self._abreast / len(self._keys)))
 
     @property
     def _turns_now(self) -> int:
-        """The same; where only the last few are free, one."""
+        """The same, but one while only the reserved turns are free."""
         return 1 if self._running >= self._abreast - self._abreast // _SPARED else self._turns_a_key
 
     def _give_turns(self) -> None:
@@ -184,7 +184,7 @@ class Admission:
                 turn.set_result(True)
 
     def _next(self) -> Turns | None:
-        """The key whose turn it is: one that has the fewest, and of such the one whose last ended first."""
+        """The key to get the next turn: of those with the fewest, the one whose last turn ended first."""
         most = self._turns_now
         able = (key for key in self._keys.values() if key.waiting and not key.is_resting and key.running < most)
         return min(able, key=lambda key: key.running, default=None)
@@ -193,7 +193,7 @@ class Admission:
         return len(key.waiting) > self._turns_a_key
 
     def _rest(self, key: Turns, rounds: int) -> None:
-        """Let the loop go round so often before a key has its next turn, or less where nobody else has one."""
+        """Hold a key's next turn back for so many rounds of the loop, or fewer while no other key has one."""
         has_others = self._running > key.running
         key.is_resting = rounds > _MOST_ROUNDS - _LEAST_ROUNDS or (rounds > 0 and has_others)
         if key.is_resting:
@@ -202,7 +202,7 @@ class Admission:
             self._give_turns()
 
     def _abandon(self, key: Turns, turn: "asyncio.Future[bool]") -> None:
-        """Whoever goes without his turn passes it on; or leaves the queue, unless it has passed over him already."""
+        """Take out a request that stops waiting: it passes on a turn that it just got, or leaves the queue."""
         if turn.done() and not turn.cancelled() and turn.result():
             self.leave(key)
             return

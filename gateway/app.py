@@ -1,51 +1,45 @@
 """The composition root: what the application answers, and what it is made of."""
 
-import asyncio
-import gc
 import logging
 import os
-import signal
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from functools import partial
-from multiprocessing import parent_process
-from multiprocessing.process import BaseProcess
-from threading import Thread
 from typing import Any, TypeAlias
 
 from starlette.applications import Starlette
-from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from gateway.admission import ABREAST, Admission
 from gateway.auth import Authenticator
 from gateway.budgets import Budgets
+from gateway.cors import cors
 from gateway.documents import named_documents
 from gateway.doors import Entrance
 from gateway.envelope import EnvelopeMiddleware
 from gateway.errors import error_response
 from gateway.explorer import explorer
+from gateway.garbage import collected_rarely
 from gateway.gate import Gate, State
 from gateway.graphql import GraphQLEndpoint, graphql_routes
 from gateway.health import health_routes
-from gateway.logs import configure, flush
+from gateway.logs import flush
 from gateway.masking import MaskingMiddleware
 from gateway.rest import LeakEndpoint, rest_routes
 from gateway.routing import ShortWay
 from gateway.settings import Settings
 from gateway.storage.database import make_engine
-from gateway.storage.engine import Damaged, DatabaseError, Engine
+from gateway.storage.dialects import SQLITE
+from gateway.storage.engine import Damaged, Engine
 from gateway.storage.migrations import is_at_head
 from gateway.storage.patience import finish, promptly
 from gateway.storage.postgresql import KEPT_CONNECTIONS
 from gateway.storage.reads import SQLStore
-from gateway.storage.statements import SQLITE
 from gateway.throttle import Throttle
 from gateway.timeouts import Timeouts
 from gateway.uses import Uses
@@ -55,23 +49,17 @@ from schema.execution.limits import Limits
 
 Doors: TypeAlias = dict[tuple[str, str], GraphQLEndpoint | LeakEndpoint]
 
-_SECONDS_BETWEEN_TRIES = 1.0
-"""How long a worker that finds no database waits before another takes its place."""
-
 _SECONDS_TO_CANCEL = 1.0
 """How long the gateway has to end a statement itself, before the database does."""
-
-_COLLECTED_AFTER = (700, 10, 100)
-"""After how many new objects the collector looks at these; and after how many such looks at the older, and at all."""
 
 logger = logging.getLogger(__name__)
 
 
 class Gateway(Starlette):
-    """An application whose doors answer whatever fails themselves, without a handler of Starlette's around them."""
+    """Starlette without its outermost middleware: whatever fails is answered further inside."""
 
     def build_middleware_stack(self) -> ASGIApp:
-        """All but the outermost."""
+        """The middleware but `ServerErrorMiddleware`."""
         outermost = super().build_middleware_stack()
         assert isinstance(outermost, ServerErrorMiddleware)  # noqa: S101 - so Starlette documents it
         return outermost.app
@@ -113,7 +101,7 @@ def create_app(
     async def lifespan(_app: Starlette) -> AsyncIterator[State]:
         await engine.open()
         try:
-            with _collecting_rarely():
+            with collected_rarely():
                 async with uses.written():
                     yield {"gate": gate}
                     await finish(budgets.close(), "what keys spent last")
@@ -123,22 +111,16 @@ def create_app(
             logger.info("Operations: %d planned, %d interpreted", counts["planned"], counts["interpreted"])
             flush()
 
-    async def is_ready() -> bool:
-        with suppress(Damaged):
-            if not engine.is_damaged:
-                return await promptly(is_at_head(engine))
-        raise Unavailable("The database is damaged. Run: python -m gateway check")
-
     app = Gateway(
         routes=[
             *rest_routes(rest),
             *graphql_routes(graphql, page),
             *explorer_routes,
-            *health_routes(is_ready),
+            *health_routes(partial(_is_ready, engine)),
         ],
         middleware=[
             Middleware(EnvelopeMiddleware),
-            *_cors(settings),
+            *cors(settings.cors_origins),
             Middleware(ShortWay, doors=doors),
             Middleware(MaskingMiddleware),
         ],
@@ -152,52 +134,16 @@ def create_app(
     return app
 
 
-def create_worker() -> Starlette:
-    """The application of one of several processes, which has a log of its own and ends with the one that began it."""
-    settings = Settings.from_environment(os.environ)
-    configure(settings.log_level)
-    if (parent := parent_process()) is not None:
-        Thread(target=_end_behind, args=(parent,), daemon=True).start()
-    app = create_app(settings)
-    app.router.lifespan_context = partial(_replaceable, app.router.lifespan_context)
-    return app
+async def _is_ready(engine: Engine) -> bool:
+    """Whether the database answers and is at the newest version.
 
-
-def _end_behind(parent: BaseProcess) -> None:
-    parent.join()
-    os.kill(os.getpid(), signal.SIGTERM)
-
-
-@asynccontextmanager
-async def _replaceable(lifespan: Lifespan[Starlette], app: Starlette) -> AsyncIterator[Any]:
-    """Let a worker that finds no database end as if it was killed: it is replaced until there is one again.
-
-    uvicorn takes one that fails to start for a reason to end them all.
+    Raises:
+        Unavailable: it does not answer in time, or is damaged.
     """
-    try:
-        async with lifespan(app) as state:
-            yield state
-    except DatabaseError as error:
-        logger.error("%s Another worker tries again.", error)  # noqa: TRY400 - one line for a person
-        flush()
-        await asyncio.sleep(_SECONDS_BETWEEN_TRIES)
-        os._exit(1)
-
-
-@contextmanager
-def _collecting_rarely() -> Iterator[None]:
-    """Let the collector of garbage go through all less often, and never through what was made so far, which lasts.
-
-    Connections last as well: to look through thousands of them takes longer than many an answer.
-    """
-    usual = gc.get_threshold()
-    gc.freeze()
-    gc.set_threshold(*_COLLECTED_AFTER)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*usual)
-        gc.unfreeze()
+    with suppress(Damaged):
+        if not engine.is_damaged:
+            return await promptly(is_at_head(engine))
+    raise Unavailable("The database is damaged. Run: python -m gateway check")
 
 
 def _limits(settings: Settings) -> Limits:
@@ -228,31 +174,6 @@ def _admission(settings: Settings, engine: Engine) -> Admission:
         settings.operation_timeout_seconds,
         ABREAST if engine.dialect is SQLITE else connections,
     )
-
-
-class _CORSMiddleware(CORSMiddleware):
-    """Adds its headers where responses begin: none may go out as a whole."""
-
-    async def simple_response(self, scope: Scope, receive: Receive, send: Send, request_headers: Headers) -> None:
-        """Answer what is no preflight request."""
-        scope["extensions"] = {}
-        await super().simple_response(scope, receive, send, request_headers)
-
-
-def _cors(settings: Settings) -> list[Middleware]:
-    """Other origins may call only where they are set, and never with cookies: there are none."""
-    if not settings.cors_origins:
-        return []
-    return [
-        Middleware(
-            _CORSMiddleware,
-            allow_origins=settings.cors_origins,
-            allow_methods=["GET", "HEAD", "POST"],
-            allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Leaks-Explain", "X-Request-ID"],
-            expose_headers=["ETag", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Leaks-Cost", "X-Request-ID"],
-            max_age=600,
-        )
-    ]
 
 
 async def _http_error_response(_request: Request, error: Any) -> Response:

@@ -1,7 +1,7 @@
 """An API key becomes a caller with a scope.
 
-A key's caller is kept for a few seconds, so what an administrator changes takes effect within those. One that lets
-nobody in costs the same and is answered the same, whatever is wrong with it; only the log tells.
+The caller of a key is cached for a few seconds, within which changes by an administrator take effect. A key that is
+refused costs the same and gets the same response whatever is wrong with it; only the log says what.
 """
 
 import hashlib
@@ -33,10 +33,10 @@ logger = logging.getLogger(__name__)
 
 
 class Refused(Unauthenticated):
-    """A request that is not let in.
+    """A request without a valid key.
 
     Attributes:
-        reason: What is wrong with its key, for the log alone.
+        reason: What is wrong with the key, for the log only.
     """
 
     def __init__(self, reason: str) -> None:
@@ -45,16 +45,16 @@ class Refused(Unauthenticated):
 
 
 class Authenticator:
-    """Tells who sends a request.
+    """Finds out who sends a request.
 
     Args:
-        engine: Where keys are looked up.
-        secret: What their hashes hang on.
-        throttle: Who has to wait.
-        uses: Where it is noted that a key is used.
-        kept_seconds: How long a key's caller is kept.
-        clock: What time it is, for keys that expire; it may jump.
-        steady_clock: Seconds that only ever pass, for what is kept.
+        engine: The database that keys are looked up in.
+        secret: The key of their hashes.
+        throttle: Which addresses have to wait.
+        uses: Where the use of a key is noted.
+        kept_seconds: How long a key's caller is cached.
+        clock: The time of day, for keys that expire; it may jump.
+        steady_clock: A monotonic clock, for the cache.
     """
 
     def __init__(
@@ -77,16 +77,16 @@ class Authenticator:
         self._known: OrderedDict[bytes, tuple[float, StoredKey]] = OrderedDict()
 
     async def caller(self, scope: Scope, fields: Fields) -> Caller:
-        """The caller by the key in the header fields of a request.
+        """The caller whose key is in the header fields of a request.
 
         Raises:
-            Unauthenticated: there is no key, two that differ, or one that is unknown, revoked or expired.
-            RateLimited: too many such keys came from there, and this one has never let anybody in.
+            Unauthenticated: there is no key, or two that differ, or one that is unknown, revoked or expired.
+            RateLimited: too many wrong keys came from the address, and this one has never been valid here.
             Unavailable: the store does not answer.
         """
         try:
             key = presented_key(fields)
-            # Known by its hash: a dump of the process's memory shows no key for longer than its request lasts.
+            # By its hash: a dump of the process's memory shows a key only while a request with it runs.
             digest = hashlib.sha256(key).digest()
             stored = self._kept(digest) or await self._let_in(key.decode("latin-1"), digest, network_of(_client(scope)))
         except Refused as refused:
@@ -95,7 +95,7 @@ class Authenticator:
         return stored.caller
 
     def known(self, fields: Fields) -> str | None:
-        """The id of the key in the header fields of a request; None where it has let nobody in lately."""
+        """The id of the key in the header fields of a request; None if it has not been valid here lately."""
         try:
             key = presented_key(fields)
         except Refused:
@@ -104,17 +104,17 @@ class Authenticator:
         return None if stored is None else stored.caller.key_id
 
     def _kept(self, digest: bytes) -> StoredKey | None:
-        """A key as it was found a few seconds ago at the most."""
+        """A key as it was found a few seconds ago, or None."""
         kept_until, stored = self._known.get(digest, (0.0, None))
         is_kept = stored is not None and self._steady_clock() <= kept_until and not self._is_past(stored.expires_at)
         return stored if is_kept else None
 
     async def _let_in(self, key: str, digest: bytes, network: str) -> StoredKey:
-        # Whoever shares an address with one who guesses goes on with a key that let them in before.
+        # A key that was valid before goes on, even from an address that somebody guesses keys from.
         if digest in self._known:
             return await self._look_up(key, digest, network)
         async with self._throttle.attempt(network):
-            # It may have let somebody else in while this one waited.
+            # Another request may have looked it up while this one waited.
             return self._kept(digest) or await self._look_up(key, digest, network)
 
     async def _look_up(self, key: str, digest: bytes, network: str) -> StoredKey:

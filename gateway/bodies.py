@@ -14,15 +14,15 @@ _JSON_TYPE = re.compile(rb'application/json\s*(;\s*charset\s*=\s*"?utf-?8"?\s*)?
 
 
 class InvalidJSON(ValueError):
-    """A text that is not taken as JSON; the message says why."""
+    """A text that is refused as JSON; the message says why."""
 
 
 class BodyError(Exception):
-    """A body that is not taken.
+    """A body that is refused.
 
     Attributes:
-        status: The HTTP status that says so.
-        message: What was wrong, and what would be right.
+        status: The HTTP status of the refusal.
+        message: What is wrong, and what would be right.
     """
 
     def __init__(self, status: HTTPStatus, message: str) -> None:
@@ -32,10 +32,10 @@ class BodyError(Exception):
 
 
 async def read_json(receive: Receive, fields: Fields, max_bytes: int) -> Any:
-    """The value that the body holds, as JSON in UTF-8 (RFC 8259, section 8.1).
+    """The JSON value of the body, in UTF-8 (RFC 8259, section 8.1).
 
     Raises:
-        BodyError: it is declared as something else, too long, not whole, or no JSON.
+        BodyError: it is declared as something else, too long, incomplete, or not JSON.
     """
     if not _is_json(fields.get(b"content-type", b"")) or b"content-encoding" in fields:
         raise BodyError(
@@ -55,12 +55,12 @@ def parse_json(text: bytes) -> Any:
     """The value of a JSON text in UTF-8.
 
     Raises:
-        InvalidJSON: it is none, or an object in it has two members of one name, which readers take differently.
+        InvalidJSON: it is not JSON, or an object in it has two members of one name, which parsers treat differently.
     """
     try:
         value = orjson.loads(text)
         if orjson.dumps(value).count(b":") != text.count(b":") or b"\\u003" in text:
-            # A member was dropped, and its colon with it, or a colon may be written as an escape: look again, slowly.
+            # The colons tell whether a member was dropped, unless some are written as escapes: parse again, slowly.
             json.loads(text, object_pairs_hook=_unique, parse_int=str, parse_float=str)
     except orjson.JSONDecodeError:
         raise InvalidJSON("no JSON in UTF-8") from None

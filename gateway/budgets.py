@@ -1,9 +1,9 @@
-"""What a key may spend: a leaky bucket of cost points, right over workers and hosts to a stated tolerance.
+"""Budgets: a leaky bucket of cost points for each key, shared by all workers and hosts within a stated tolerance.
 
-A process counts for itself and tells the database what a key spent whenever that makes a twentieth of its limit; it is
-told in turn what all have spent. So a key writes twenty times for a full budget, never once a request, and a process is
-ahead of the shared count by a twentieth at most, and by the operations that run meanwhile. No request waits for the
-database: while that cannot be written to, each process goes on by its own count.
+A process counts for itself. Whenever a key has spent a twentieth of its limit, the process adds that to the count in
+the database, and reads there what all processes have spent. So a full budget takes twenty writes, not one a request,
+and a process is ahead of the shared count by a twentieth at most, and by the operations that run meanwhile. No request
+waits for the database: while it cannot be written to, each process goes on by its own count.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from schema.errors import RateLimited, Unavailable
 logger = logging.getLogger(__name__)
 
 SPENDING = "leaks.spending"
-"""Where in a request's scope its spending stands, for whoever writes headers."""
+"""The key of a request's spending in its ASGI scope, for the middleware that writes headers."""
 
 WINDOW_SECONDS = 60
 TOLD_SHARE = 1 / 20
@@ -43,14 +43,14 @@ class Bucket:
     """The points that a key has spent and that have not drained yet, as this process knows it.
 
     Attributes:
-        limit: How much it holds; so much drains in a minute.
-        points_a_second: How fast that is.
-        level: How full it was when it was last looked at; what runs just now counts in full.
-        running: What was taken for operations that still run.
-        untold: What this process spent and has not told the database.
-        worth_telling: As much of it as the other processes should know.
-        is_telling: Whether it is being told.
-        tell_after: When it may be told again.
+        limit: How many points it holds, and how many drain in a minute.
+        points_a_second: The same rate by the second.
+        level: How full it was when last drained; running operations count in full.
+        running: Points taken for operations that still run.
+        untold: Points that this process spent and has not added to the count in the database.
+        worth_telling: How many of these are worth a write.
+        is_telling: Whether a write is under way.
+        tell_after: When the next write may begin.
     """
 
     __slots__ = (
@@ -72,11 +72,11 @@ class Bucket:
 
     @property
     def is_worth_telling(self) -> bool:
-        """Whether what is untold is so much that the other processes should know."""
+        """Whether a write of the untold points should begin."""
         return self.untold >= self.worth_telling and not self.is_telling and self._clock() >= self.tell_after
 
     def drain(self) -> float:
-        """How full it is now."""
+        """Let points drain until now, and return how full it is."""
         now = self._clock()
         level = self.level - (now - self._at) * self.points_a_second
         self.level = level = level if level > 0 else 0.0
@@ -84,10 +84,10 @@ class Bucket:
         return level
 
     def take(self, points: int) -> None:
-        """Pour points in.
+        """Add points.
 
         Raises:
-            RateLimited: it does not hold them just now.
+            RateLimited: they do not fit now.
         """
         over = self.drain() + points - self.limit
         if over > 0:
@@ -101,14 +101,14 @@ class Bucket:
         self.running += points
 
     def settle(self, taken: int, used: int) -> None:
-        """Give back what was taken and not used."""
+        """End an operation: give back the points that were taken and not used."""
         level = self.level - taken + used
         self.level = level if level > 0 else 0.0
         self.running -= taken
         self.untold += used
 
     def correct(self, level: float) -> None:
-        """Take over how full it is by the shared count, which knows neither what runs here nor what is untold."""
+        """Take over the level of the shared count, which includes neither running operations nor untold points."""
         self.drain()
         self.level = level + self.untold + self.running
 
@@ -117,9 +117,9 @@ class Budgets:
     """The buckets of the keys.
 
     Args:
-        engine: Where they are shared.
-        points_a_minute: The limit of each key; 0 sets none.
-        clock: What the process's own counts drain by, in seconds.
+        engine: The database with the shared count.
+        points_a_minute: The limit of each key; 0 for none.
+        clock: The monotonic clock, in seconds, that the process's own counts drain by.
     """
 
     def __init__(self, engine: Engine, points_a_minute: int, clock: Clock = monotonic) -> None:
@@ -130,24 +130,24 @@ class Budgets:
         self._buckets: dict[str, Bucket] = {}
         self._telling: set[asyncio.Task[None]] = set()
         self._writing = asyncio.Lock()
-        """One writes at a time: however many keys wait for a table that is locked, they keep one connection."""
+        """One write at a time: however many keys wait for a locked table, they hold one connection."""
         self._is_shared = True
 
     def spending(self, key_id: str, scope: Scope) -> "Spending | Unmetered":
-        """What one request spends; it is noted in the request's scope, for its headers."""
+        """The spending of one request, which is also put into its scope for the headers."""
         spending = Spending(self, key_id, self._bucket(key_id), self._policy) if self._limit else Unmetered()
         scope[SPENDING] = spending
         return spending
 
     def tell(self, key_id: str, bucket: Bucket) -> None:
-        """Tell the database what was spent, while requests go on."""
+        """Add what a key spent to the count in the database, in the background."""
         bucket.is_telling = True
         task = asyncio.create_task(self._tell(key_id, bucket))
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
 
     async def close(self) -> None:
-        """Wait for what is being told."""
+        """Wait for the writes that are under way."""
         await asyncio.gather(*self._telling)
 
     def _bucket(self, key_id: str) -> Bucket:
@@ -176,11 +176,11 @@ class Budgets:
         finally:
             bucket.is_telling = False
         if bucket.is_worth_telling:
-            # So much was spent meanwhile.
+            # Enough was spent meanwhile.
             self.tell(key_id, bucket)
 
     def _note(self, error: Exception | None) -> None:
-        """Say once that budgets are not shared, and once that they are again."""
+        """Log once that budgets are not shared, and once that they are again."""
         is_shared = error is None
         if is_shared != self._is_shared:
             self._is_shared = is_shared
@@ -193,7 +193,7 @@ class Budgets:
 
 
 class Spending:
-    """What one request takes from its key's bucket, and spends at its end."""
+    """What one request takes from its key's bucket, and what it has spent at its end."""
 
     __slots__ = ("_bucket", "_budgets", "_key_id", "_policy", "_taken", "_used", "cost")
 
@@ -207,22 +207,22 @@ class Spending:
         self.cost: Cost | None = None
 
     def close(self) -> None:
-        """End the request: what failed may have worked long for it, and is not given back."""
+        """End the request; one that failed may have worked for long, so nothing is given back."""
         if self._used is None and self.cost is not None:
             self._settle(self._taken)
 
     def take(self, cost: Cost) -> None:
-        """Take the most that an operation can cost, or what of it is not taken yet.
+        """Take the most that an operation can cost, or the part of it that is not taken yet.
 
         Raises:
-            RateLimited: there is not so much left.
+            RateLimited: less is left.
         """
         points = cost.points
         self._bucket.take(points - self._taken)
         self.cost, self._taken = cost, points
 
     def settle(self, answer: bytes | memoryview) -> None:
-        """Give back what was not used: whatever objects the answer could have held, and does not hold."""
+        """Give back what was not used: the objects that the answer could have had, and has not."""
         if self.cost is not None:
             objects = count_objects(bytes(answer)) - _ENVELOPE
             self._settle(min(self._taken, self.cost.work + max(objects, self.cost.sought)))
@@ -247,9 +247,9 @@ class Spending:
         )
 
     def headers(self) -> Headers:
-        """What is told of the budget (draft-ietf-httpapi-ratelimit-headers-10), and of the cost."""
+        """The headers of the budget (draft-ietf-httpapi-ratelimit-headers-10) and of the cost."""
         bucket = self._bucket
-        # What was taken from just now need not be looked at again.
+        # A bucket that was just taken from has been drained just now.
         level = bucket.drain() if self.cost is None else bucket.level
         left = b'"default";r=%d;t=%d' % (self._remaining(level), ceil(level / bucket.points_a_second))
         headers = [(b"ratelimit-policy", self._policy), (b"ratelimit", left)]
@@ -278,7 +278,7 @@ def count_objects(text: bytes) -> int:
 
 
 class Unmetered(Unlimited):
-    """What one request spends where there is no limit: nothing is counted."""
+    """The spending of one request where there is no limit: only its cost is known."""
 
     def close(self) -> None:
         """There is nothing to spend."""
@@ -287,5 +287,5 @@ class Unmetered(Unlimited):
         """There is nothing to give back."""
 
     def headers(self) -> Headers:
-        """What is told of the cost."""
+        """The header of the cost."""
         return [] if self.cost is None else [(b"x-leaks-cost", str(self.cost.points).encode())]

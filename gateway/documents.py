@@ -1,8 +1,8 @@
-"""Documents that a request names instead of sending them: the ones it sent before, or those that are trusted.
+"""Documents that a request names instead of sending them: persisted documents, or trusted ones.
 
 A request names one by its `documentId`, as persisted documents have it
 (https://github.com/graphql/graphql-over-http/blob/main/spec/Appendix%20A%20--%20Persisted%20Documents.md), or by
-`extensions.persistedQuery`, as Apollo Client and urql have it, which send it again with the text where it is not found.
+`extensions.persistedQuery`, as Apollo Client and urql have it; they send it again with the text if it is not found.
 """
 
 import hashlib
@@ -15,12 +15,12 @@ from graphql import GraphQLError
 
 from gateway.bodies import InvalidJSON, parse_json
 from gateway.settings import SettingsError
+from schema.cache import Cache
 from schema.errors import BadUserInput, Code, Forbidden, GatewayError
 from schema.execution.refusal import RequestError
-from schema.kept import Kept
 
 Prepare = Callable[[str], None]
-"""Raises where a document is not valid or over a limit."""
+"""Parses and keeps a document; raises if it is not valid or over a limit."""
 
 _KEPT_CHARACTERS = 4_194_304
 _CHARACTERS_OF_AN_ENTRY = 512
@@ -31,20 +31,20 @@ _HASH = re.compile(r"[0-9a-f]{64}")
 
 
 class Texts(Protocol):
-    """The texts that can be named.
+    """The texts of documents that can be named.
 
     Attributes:
-        are_all: Whether no others may be sent.
+        is_allowlist: Whether no other texts may be sent.
     """
 
-    are_all: bool
+    is_allowlist: bool
 
     def find(self, name: str, organization: str) -> str | None:
         """The text by this name: its SHA-256 in hexadecimal, or an id that the file of trusted documents gives it."""
         ...
 
     def take(self, text: str, digest: str | None, organization: str) -> None:
-        """Take note of a text that was sent, with its hash where the request says so.
+        """Check or keep a text that was sent, with the hash that it was sent with, if any.
 
         Raises:
             GatewayError: it may not be sent.
@@ -54,16 +54,16 @@ class Texts(Protocol):
 
 
 class PersistedTexts:
-    """What was sent with its hash and is valid, as much of it as was used last.
+    """The valid texts that were sent with their hash, in a bounded cache.
 
-    Each organization finds its own alone: whether a document is found tells that somebody sent it.
+    Each organization finds only its own: whether a document is found tells whether somebody sent it.
     """
 
-    are_all = False
+    is_allowlist = False
 
     def __init__(self, prepare: Prepare) -> None:
         self._prepare = prepare
-        self._texts: Kept[tuple[str, str], str] = Kept(_KEPT_CHARACTERS, _weigh)
+        self._texts: Cache[tuple[str, str], str] = Cache(_KEPT_CHARACTERS, _weigh)
 
     def find(self, name: str, organization: str) -> str | None:
         """The text with this hash."""
@@ -77,9 +77,9 @@ class PersistedTexts:
 
 
 class TrustedTexts:
-    """The texts of a file, and no others."""
+    """The texts of a file; no others may be sent."""
 
-    are_all = True
+    is_allowlist = True
 
     def __init__(self, texts: Mapping[str, str]) -> None:
         self._texts = {name.removeprefix(_PREFIX): text for name, text in texts.items()}
@@ -90,28 +90,28 @@ class TrustedTexts:
         return self._texts.get(name)
 
     def take(self, text: str, digest: str | None, organization: str) -> None:  # noqa: ARG002 - the same
-        """Let pass what is in the file."""
+        """Refuse a text that is not in the file."""
         if self._texts.get(digest or _digest(text)) != text:
             raise Forbidden("This document is not one of those that are trusted.")
 
 
 class NamedDocuments:
-    """Finds the text of what a request names."""
+    """Replaces the names of documents in requests by their texts."""
 
     def __init__(self, texts: Texts) -> None:
         self._texts = texts
 
     def resolved(self, sent: Any, organization: str) -> Any:
-        """What was sent, with the document's text in the place of its name.
+        """The request's parameters, with the document's text in place of its name.
 
         Raises:
-            BadUserInput: the name cannot be one, or is another document's than the one it was sent with.
+            BadUserInput: the name is malformed, or not that of the document it was sent with.
             Forbidden: the document is not one of those that are trusted.
-            RequestError: there is none by this name, or the one to keep is not valid.
+            RequestError: no document has this name, or the one to keep is not valid.
         """
         if not isinstance(sent, dict):
             return sent
-        if "documentId" not in sent and "extensions" not in sent and not self._texts.are_all:
+        if "documentId" not in sent and "extensions" not in sent and not self._texts.is_allowlist:
             return sent
         name, text = _name(sent), sent.get("query")
         if isinstance(text, str):
@@ -128,13 +128,13 @@ class NamedDocuments:
     def _find(self, name: str, organization: str) -> str:
         text = self._texts.find(name, organization)
         if text is None:
-            # These are the very words that clients look for.
+            # Clients look for exactly this message.
             raise RequestError(Code.PERSISTED_QUERY_NOT_FOUND, [GraphQLError("PersistedQueryNotFound")])
         return text
 
 
 def named_documents(trusted: Path | None, prepare: Prepare) -> NamedDocuments:
-    """The documents of a file, all of them valid, and no others; or without one, what clients persist.
+    """The documents of a file, all of them valid and no others; without a file, those that clients persist.
 
     Raises:
         SettingsError: the file cannot be read, or a document in it cannot run.

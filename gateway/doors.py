@@ -1,4 +1,4 @@
-"""What the doors have in common: who comes in, and when."""
+"""What the doors have in common: how a request is authenticated, and when its turn comes."""
 
 from dataclasses import dataclass
 from types import TracebackType
@@ -21,15 +21,15 @@ _PAGES = PageLimits()
 
 @dataclass(frozen=True, slots=True)
 class Entrance:
-    """What a request meets on its way to the executor, at whichever door.
+    """What a request passes on its way to the executor, at either door.
 
     Attributes:
-        authenticator: Who sends it.
+        authenticator: Finds out who sends it.
         budgets: What its key may spend.
-        admission: When it is its turn.
-        timeouts: What stops it.
-        executor: What runs its operation.
-        cursor_secret: What cursors are signed with.
+        admission: Gives it its turn.
+        timeouts: Stops it when its time is over.
+        executor: Runs its operation.
+        cursor_secret: The key that cursors are signed with.
     """
 
     authenticator: Authenticator
@@ -40,12 +40,12 @@ class Entrance:
     cursor_secret: bytes
 
     async def caller(self, scope: Scope, fields: Fields) -> Caller:
-        """Who sends a request, and may read.
+        """The caller that sends a request, who may read.
 
         Raises:
-            Unauthenticated: nobody that is known.
+            Unauthenticated: there is no valid key.
             Forbidden: the key may not read.
-            RateLimited: too many wrong keys came from there.
+            RateLimited: too many wrong keys came from the address.
             Unavailable: the store does not answer.
         """
         caller = await self.authenticator.caller(scope, fields)
@@ -56,7 +56,7 @@ class Entrance:
         """Wait for the caller's turn.
 
         Raises:
-            Unavailable: it does not come in time.
+            Unavailable: the turn does not come in time.
         """
         spending = self.budgets.spending(caller.key_id, scope)
         turns = self.admission.turn(caller.key_id) or await self.admission.wait(caller.key_id)
@@ -65,7 +65,7 @@ class Entrance:
 
 
 class Visit:
-    """A request whose turn it is: a context, at whose end the turn is given back and what was used is spent."""
+    """A request that has its turn: a context that gives the turn back and settles the spending at its end."""
 
     __slots__ = ("_turns", "request", "spending")
 

@@ -1,4 +1,4 @@
-"""What every request gets, whatever answers it: a name, an answer with the headers of all, and a line in the log."""
+"""What every request gets, whatever answers it: an id, the common response headers, and a line in the log."""
 
 from time import perf_counter
 
@@ -14,7 +14,7 @@ MAX_TARGET_BYTES = 16_384
 
 
 class EnvelopeMiddleware:
-    """Names each request, completes the headers of its response, logs how it ended, and refuses too long an address."""
+    """Gives each request an id, adds headers to its response, logs how it ended, and refuses too long an address."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -52,6 +52,6 @@ class EnvelopeMiddleware:
 
 
 def _headers(scope: Scope, request_id: str) -> Headers:
-    """What is told of this request alone."""
+    """The headers of this request alone: its id, and what it spent."""
     spent = scope[SPENDING].headers() if SPENDING in scope else ()
     return [*spent, (b"x-request-id", request_id.encode())]

@@ -26,10 +26,12 @@ STATUSES: dict[Code, HTTPStatus] = {
 
 _TYPES = {
     HTTPStatus.BAD_REQUEST: "validation_error",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "internal_error",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "payload_too_large",
     HTTPStatus.REQUEST_URI_TOO_LONG: "uri_too_long",
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "headers_too_large",
 }
+"""The types of the contract, where they are not the status's phrase."""
 
 _HEADERS: dict[int, dict[str, str]] = {
     HTTPStatus.UNAUTHORIZED: {"WWW-Authenticate": 'ApiKey realm="leaks"'},
@@ -45,7 +47,7 @@ def status_headers(status: int) -> Mapping[str, str]:
 
 
 def error_headers(error: GatewayError) -> Mapping[str, str]:
-    """The headers that go with one error and not with its status."""
+    """The headers that go with one error, beside those of its status."""
     if isinstance(error, (RateLimited, Unavailable)):
         return {"Retry-After": str(error.retry_after_seconds)}
     return {}
@@ -54,12 +56,12 @@ def error_headers(error: GatewayError) -> Mapping[str, str]:
 def error_response(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Prepared:
     """An error in the contract's shape: `{"type": string, "status": integer, "detail": string}`."""
     known = HTTPStatus(status)
-    kind = _TYPES.get(known, known.phrase.lower().replace(" ", "_").replace("internal_server", "internal"))
+    kind = _TYPES.get(known) or known.phrase.lower().replace(" ", "_")
     body = orjson.dumps({"type": kind, "status": int(status), "detail": detail})
     own = {"Content-Type": "application/json", "Cache-Control": "no-store", **status_headers(status), **(headers or {})}
     return Prepared(body, Head(status, encoded(own)))
 
 
 def gateway_error_response(error: GatewayError) -> Prepared:
-    """An error of ours as a response; its message is for the caller."""
+    """The response to an error of ours; its message is for the caller."""
     return error_response(STATUSES[error.code], error.message, error_headers(error))

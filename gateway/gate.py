@@ -1,8 +1,8 @@
-"""Where there is no room for a request, it waits, and is refused, before a task is made for it: for next to nothing.
+"""Requests that there is no room for wait briefly and are refused before a task is made for them, at little cost.
 
-Whose it is, is told by its key, where that has let somebody in before; nothing else of it is looked at. Room that comes
-free goes round among the keys that wait. Where a key has plenty of room already, the connection of a request that is
-refused is not read before `Retry-After` is over: asking again and again takes nobody's time.
+Whose a request is, is known by its key if that has let somebody in before; nothing else of it is looked at. Room that
+comes free goes round among the keys that wait. Where a key has plenty of room already, the connection of a refused
+request is not read until `Retry-After` is over, so that asking again and again takes nobody's time.
 """
 
 import asyncio
@@ -13,10 +13,10 @@ from typing import Protocol, TypeAlias, TypedDict
 
 from starlette.types import Scope
 
-from gateway.absences import Absences, Connection, KeyId
 from gateway.access import REQUEST_ID, log_access, request_id_of
 from gateway.admission import Admission
 from gateway.headers import Fields, fields_of
+from gateway.pauses import Connection, KeyId, Pauses
 from gateway.responses import Prepared
 from gateway.routing import door_of
 
@@ -24,7 +24,7 @@ _TICK_SECONDS = 0.004
 _FORWARDED = b"x-forwarded-for"
 
 Refusal: TypeAlias = Callable[[int], Prepared]
-"""From the seconds after which to come again to one of a few responses that are made already."""
+"""From the seconds of `Retry-After` to a response, one of a few that are made once."""
 
 
 class State(TypedDict):
@@ -34,10 +34,10 @@ class State(TypedDict):
 
 
 class Door(Protocol):
-    """What answers where there is room."""
+    """An endpoint."""
 
     def busy(self, fields: Fields) -> Refusal:
-        """What a request is told that there is no room for."""
+        """The response to a request that there is no room for."""
 
 
 class Arrival(Protocol):
@@ -49,11 +49,11 @@ class Arrival(Protocol):
 
     @property
     def connection(self) -> Connection:
-        """What it came over."""
+        """The connection that it came over."""
 
     @property
     def is_from_proxy(self) -> bool:
-        """Whether that is a proxy's, whose `X-Forwarded-For` is believed."""
+        """Whether that is a trusted proxy's, whose `X-Forwarded-For` counts."""
 
     def enter(self) -> None:
         """Let the application answer."""
@@ -68,11 +68,11 @@ class Held:
     Attributes:
         arrival: The request.
         key_id: Whose it is.
-        refusal: What it is told if there is none.
-        is_forwarded: Whether it came through a proxy, whose connection is not its own.
-        came_at: When it came, in the time of the loop.
-        due_at: When its time is over.
-        is_over: Whether it waits no more.
+        refusal: Its response if there is none in time.
+        is_forwarded: Whether it came through a proxy, whose connection others share.
+        came_at: When it came, by the event loop's clock.
+        due_at: When it is refused.
+        is_over: Whether it waits no longer: it was let in, or refused.
     """
 
     __slots__ = ("arrival", "came_at", "due_at", "is_forwarded", "is_over", "key_id", "refusal")
@@ -101,13 +101,13 @@ class Gate:
 
     Args:
         admission: Where there is room.
-        known: Whose a request is, by its header fields.
-        doors: What may be refused, by method, and by a path as it is or as far as its last slash.
+        known: From a request's header fields to the id of its key.
+        doors: The endpoints whose requests may be refused here, by method and path (see `door_of`).
         wait_seconds: How long a request waits for room.
-        is_shared: Whether pages of other origins may call: their answers say so, and are made by the application.
+        is_shared: Whether pages of other origins may call: the application then adds CORS headers to their responses.
 
     Attributes:
-        least: There is room for everybody while fewer requests than this are under way.
+        least: With fewer requests than this under way there is room for everybody.
     """
 
     def __init__(
@@ -126,12 +126,12 @@ class Gate:
         self._wait_seconds = wait_seconds
         self._is_shared = is_shared
         self._coming: Counter[KeyId] = Counter()
-        """Who was let in just now, and is not counted by the admission yet."""
+        """Requests let in by this turn of the loop, which the admission does not count yet."""
         self._held: dict[KeyId, OrderedDict[Held, None]] = {}
-        """Who waits, by key; the key that was let in last is the last."""
+        """Waiting requests by key, the key that was let in last at the end."""
         self._queue: deque[Held] = deque()
-        """The same, and whoever waits no more, by when their time is over."""
-        self._absences = Absences()
+        """The same by `due_at`, and some that wait no longer."""
+        self._pauses = Pauses()
         self._is_looking = False
         admission.on_room = self._let_in
 
@@ -151,8 +151,8 @@ class Gate:
             self._hold(arrival, key_id, door.busy(fields), is_forwarded=is_forwarded)
 
     def forget(self, connection: Connection) -> None:
-        """A connection is lost: it does not come again."""
-        self._absences.forget(connection)
+        """A connection is closed."""
+        self._pauses.forget(connection)
 
     def _is_welcome(self, key_id: KeyId) -> bool:
         """Whether there is room for a key, and none of it waits for that."""
@@ -164,7 +164,7 @@ class Gate:
 
     def _enter(self, arrival: Arrival, key_id: KeyId) -> None:
         self._coming[key_id] += 1
-        # It goes its way right after this, and mostly at one go to where it is counted.
+        # Its task begins before this callback, and mostly gets to where it is counted without waiting.
         asyncio.get_running_loop().call_soon(self._arrive, key_id)
         arrival.enter()
 
@@ -186,16 +186,16 @@ class Gate:
             loop.call_later(min(self._wait_seconds, _TICK_SECONDS), self._look)
 
     def _let_in(self) -> None:
-        """Let in whom there is room for, and hear somebody again where there is more."""
+        """Let in those that there is room for, and resume a paused connection where there is more."""
         while self._held and (held := self._next()) is not None:
             self._end(held)
             if held.key_id in self._held:
                 self._held[held.key_id] = self._held.pop(held.key_id)
             self._enter(held.arrival, held.key_id)
-        self._absences.call_back(self._is_welcome)
+        self._pauses.resume_one(self._is_welcome)
 
     def _next(self) -> Held | None:
-        """The first of the first key that there is room for; keys that have their share of it already come last."""
+        """The first request of the first key that there is room for; keys that have their share already come last."""
         able = [key_id for key_id in self._held if self._has_room(key_id)]
         return next(iter(self._held[min(able, key=self._has_its_share)])) if able else None
 
@@ -211,7 +211,7 @@ class Gate:
             del self._held[held.key_id]
 
     def _look(self) -> None:
-        """Refuse whoever waits in vain, and look again in a moment."""
+        """Refuse requests whose time is over, and look again in a moment."""
         self._let_in()
         loop, queue = asyncio.get_running_loop(), self._queue
         now = loop.time()
@@ -225,13 +225,13 @@ class Gate:
             loop.call_later(_TICK_SECONDS, self._look)
 
     def _refuse(self, held: Held, now: float) -> None:
-        scope, seconds = held.arrival.scope, self._absences.seconds(held.key_id)
+        scope, seconds = held.arrival.scope, self._pauses.retry_after_seconds(held.key_id)
         request_id = request_id_of(scope)
         token = REQUEST_ID.set(request_id)
         response = held.refusal(seconds)
         held.arrival.refuse(b"%bx-request-id: %b\r\n" % (response.head, request_id.encode()), response.body)
         log_access(scope, HTTPStatus.SERVICE_UNAVAILABLE, now - held.came_at)
         REQUEST_ID.reset(token)
-        # Whose key has plenty, asks for more in vain. Behind a proxy's connection there are others.
+        # A key with plenty of room asks for more in vain. Behind a proxy's connection there may be other keys.
         if not held.is_forwarded and self._admission.has_plenty(held.key_id):
-            self._absences.begin(held.arrival.connection, held.key_id, seconds)
+            self._pauses.begin(held.arrival.connection, held.key_id, seconds)

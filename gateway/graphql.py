@@ -59,17 +59,17 @@ class GraphQLEndpoint:
         self._max_request_bytes = max_request_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request: as ASGI, so that nothing stands between the router and this door."""
+        """Answer a request, as an ASGI application: nothing stands between the router and this endpoint."""
         response = await self.respond(scope, receive)
         await response(scope, receive, send)
 
     def busy(self, fields: Fields) -> Refusal:
-        """What a request is told that there is no room for."""
+        """The response to a request that there is no room for."""
         media_type = preferred(fields.get(b"accept"), (RESPONSE_TYPE, JSON_TYPE), default=JSON_TYPE)
         return partial(_busy, media_type or JSON_TYPE)
 
     async def respond(self, scope: Scope, receive: Receive) -> Prepared:
-        """The response to a request, whatever is wrong with it, in GraphQL's shape and the media type it prefers."""
+        """The response to a request, errors included, in GraphQL's shape and the preferred media type."""
         fields = fields_of(scope)
         media_type = preferred(fields.get(b"accept"), (RESPONSE_TYPE, JSON_TYPE), default=JSON_TYPE)
         if media_type is None:
@@ -78,7 +78,7 @@ class GraphQLEndpoint:
             )
         try:
             return await self._answer(scope, receive, fields, media_type)
-        except Exception as error:  # noqa: BLE001 - whatever it is, a client of this door reads GraphQL
+        except Exception as error:  # noqa: BLE001 - whatever fails, a client of this endpoint reads GraphQL
             return _failure(error, media_type)
 
     async def _answer(self, scope: Scope, receive: Receive, fields: Fields, media_type: str) -> Prepared:
@@ -94,7 +94,7 @@ class GraphQLEndpoint:
                 explanation = None
             response = _result_response(result, media_type, explanation)
             if result.is_planned:
-                # Whatever fails, or is interpreted, may have worked long for a short answer.
+                # Not if it was interpreted: that may have worked for long for a short answer.
                 visit.spending.settle(response.body)
             return response
 
@@ -115,7 +115,7 @@ def graphql_routes(endpoint: GraphQLEndpoint, page: Page | None) -> list[Route]:
 
 
 class _Either:
-    """Operations, or the page where a browser looks for one."""
+    """Operations, or GraphiQL's page if a browser asks for HTML."""
 
     def __init__(self, endpoint: GraphQLEndpoint, page: Page) -> None:
         self._endpoint = endpoint
@@ -200,7 +200,7 @@ def _explanation(result: Result, levels: Sequence[Level], microseconds: int) -> 
 
 
 def _formatted(error: GraphQLError) -> dict[str, Any]:
-    """An error as it is shown: what is not thrown on purpose is masked, and logged."""
+    """An error as it is shown: one that was not raised on purpose is masked and logged."""
     formatted: dict[str, Any] = dict(error.formatted)
     original = error.original_error
     if isinstance(original, GatewayError):
@@ -214,7 +214,7 @@ def _formatted(error: GraphQLError) -> dict[str, Any]:
 
 
 def _failure(error: Exception, media_type: str) -> Prepared:
-    """A request that did not get as far as a result: what is not raised on purpose is masked, and logged."""
+    """The response to a request without a result: an error that was not raised on purpose is masked and logged."""
     match error:
         case NotAQuery():
             message = "Only queries are taken by GET; send it by POST."

@@ -1,4 +1,4 @@
-"""The header fields of a request, and those that every response has."""
+"""The header fields of requests, and the security headers of every response."""
 
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
@@ -17,11 +17,11 @@ SECURITY_HEADERS = [
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 ]
-"""What browsers are told where a response does not tell them itself."""
+"""The headers for browsers, unless a response has its own."""
 
 
 def fields_of(scope: Scope) -> Fields:
-    """The fields of a request; several of one name are one, with commas (RFC 9110, section 5.3)."""
+    """The fields of a request; several of one name are joined with commas (RFC 9110, section 5.3)."""
     listed: Headers = scope["headers"]
     fields = dict(listed)
     return fields if len(fields) == len(listed) else _joined(listed)
@@ -35,7 +35,7 @@ def _joined(listed: Headers) -> Fields:
 
 
 def security_headers(headers: Sequence[tuple[bytes, bytes]]) -> Headers:
-    """What a response with these headers does not tell browsers itself."""
+    """The security headers that a response with these headers lacks."""
     own = dict(headers)
     return [header for header in SECURITY_HEADERS if header[0] not in own]
 

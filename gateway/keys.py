@@ -1,7 +1,7 @@
-"""API keys: how one looks, and what is kept of it.
+"""API keys: their format, and what is stored of them.
 
 A key is `lgk_`, its id, 32 random bytes and a checksum, each in base62. The prefix lets scanners recognise one, the
-checksum tells a typing error without a look-up, and the id finds the row whose keyed hash must match.
+checksum reveals a typing error without a look-up, and the id finds the row whose keyed hash must match.
 """
 
 import hmac
@@ -14,7 +14,7 @@ PREFIX = "lgk_"
 PATTERN = re.compile(r"lgk_[0-9A-Za-z]{71}")
 
 _SHOWN = re.compile(r"lgk_[0-9A-Za-z]*|[0-9A-Za-z]{40,}", re.IGNORECASE)
-"""What may be a key, or much of one, wherever it stands."""
+"""Text that may be a key, or a large part of one."""
 
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _ID_CHARACTERS = 22
@@ -31,7 +31,7 @@ def generate() -> tuple[str, str]:
 
 
 def parse(key: str) -> str | None:
-    """The id of a key, or None where it is no key of ours or was mistyped."""
+    """The id of a key, or None if it is malformed or mistyped."""
     if not PATTERN.fullmatch(key) or _checksum(key[:-_CHECKSUM_CHARACTERS]) != key[-_CHECKSUM_CHARACTERS:]:
         return None
     number = _decode(key[len(PREFIX) : len(PREFIX) + _ID_CHARACTERS])
@@ -39,12 +39,12 @@ def parse(key: str) -> str | None:
 
 
 def masked(text: str) -> str:
-    """A text as it may be shown: with nothing in it that may be a key, or much of one."""
+    """A text in which everything that may be a key, or a large part of one, is masked."""
     return _SHOWN.sub(f"{PREFIX}***", text)
 
 
 def hash_key(key: str, secret: bytes) -> str:
-    """What is kept of a key: its HMAC-SHA-256 under the installation's secret, in hexadecimal."""
+    """What is stored of a key: its HMAC-SHA-256 under the installation's secret, in hexadecimal."""
     return hmac.digest(secret, key.encode(), "sha256").hex()
 
 

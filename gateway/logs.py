@@ -12,7 +12,7 @@ from typing import TextIO
 from gateway.access import REQUEST_ID
 
 _QUIET = ("aiosqlite", "alembic", "asyncpg", "databases", "sqlalchemy")
-"""Libraries whose lines of detail repeat the values of statements: those never reach the log."""
+"""Libraries whose detailed records repeat the values of statements, which must never reach the log."""
 
 _RETRYING = "asyncpg.pool"
 """A library that says so, with a traceback, each time that it fails to connect again and will try once more."""
@@ -24,7 +24,7 @@ _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 class _Line(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        """Put a record on one line, whatever is in it; a traceback, escaped, ends it."""
+        """Format a record as one line, with control characters escaped and a traceback at its end."""
         text = record.getMessage()
         if record.exc_info:
             text = f"{text} {self.formatException(record.exc_info)}"
@@ -51,10 +51,10 @@ def _leave_traceback_out(record: logging.LogRecord) -> bool:
 
 
 class _Stream(logging.StreamHandler[TextIO]):
-    """Writes what is gathered in a moment at once: line by line it would cost several times as much."""
+    """Writes the records of a moment together: line by line it would cost several times as much."""
 
     def __init__(self) -> None:
-        # As standard error itself does, it escapes what cannot be encoded.
+        # Escapes what cannot be encoded, as `sys.stderr` itself does.
         stream = open(  # noqa: SIM115 - it is open for as long as the process
             sys.stderr.fileno(), "w", _BUFFER_BYTES, encoding="utf-8", errors="backslashreplace", closefd=False
         )
@@ -63,7 +63,7 @@ class _Stream(logging.StreamHandler[TextIO]):
         self._gathered: deque[logging.LogRecord] = deque()
 
     def handle(self, record: logging.LogRecord) -> bool:
-        """Write a record now, or in a moment where a server runs."""
+        """Write a record at once, or in a moment if an event loop runs."""
         vars(record)["request_id"] = REQUEST_ID.get()
         self._gathered.append(record)
         try:
@@ -93,13 +93,13 @@ class _Stream(logging.StreamHandler[TextIO]):
     def _put(self, record: logging.LogRecord) -> None:
         try:
             self.stream.write(f"{self.format(record)}\n")
-        except Exception:  # noqa: BLE001 - logging tells of its own failures, and goes on
+        except Exception:  # noqa: BLE001 - logging reports its own failures, and goes on
             self.handleError(record)
 
 
 def configure(level: str) -> None:
     """Log from this level up, here and in the server."""
-    # Whatever no line shows is not gathered (https://docs.python.org/3/howto/logging.html#optimization).
+    # What no line shows is not collected (https://docs.python.org/3/howto/logging.html#optimization).
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging._srcfile = None  # noqa: SLF001 - so says the page above
     handler = _Stream()
@@ -112,6 +112,6 @@ def configure(level: str) -> None:
 
 
 def flush() -> None:
-    """Write what is gathered: a process that ends may not live to the next moment."""
+    """Write what is gathered, before a process ends."""
     for handler in logging.getLogger().handlers:
         handler.flush()

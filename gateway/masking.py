@@ -1,4 +1,4 @@
-"""What nobody expected becomes one masked answer, and a traceback in the log beside the request's id."""
+"""An unexpected exception becomes a masked response, and a traceback in the log with the request's id."""
 
 import logging
 
@@ -10,7 +10,7 @@ logger = logging.getLogger(__name__)
 
 
 class MaskingMiddleware:
-    """Answers where the application fails; inside the other middleware, so that this answer is like any other."""
+    """Answers if the application fails. It is the innermost middleware, so that this response gets all headers."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

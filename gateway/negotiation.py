@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 _LONGEST = 512
-"""Browsers send some 150 bytes, and nobody needs more to name what is offered here."""
+"""Browsers send some 150 bytes, and no client needs more to name what is offered here."""
 
 
 def preferred(accept: bytes | None, offered: tuple[str, ...], default: str) -> str | None:
-    """The offered type that the client likes best, the first of equals; None where it takes none of them.
+    """The offered type that the client prefers, the first of equals; None if it accepts none of them.
 
-    Without an `Accept` header, and where the client takes anything, it is the default. One that is overlong counts as
-    none, as a server may have it (RFC 9110, section 12.1): to read it would take longer than to answer.
+    Without an `Accept` header, and if the client accepts anything, it is the default. An overlong header is ignored, as
+    a server may do (RFC 9110, section 12.1): parsing it would take longer than answering.
     """
     if accept is None or len(accept) > _LONGEST:
         return default

@@ -1,4 +1,4 @@
-"""A connection whose requests go through the gate while it is crowded."""
+"""A connection whose requests pass the gate while the process is crowded."""
 
 import asyncio
 from collections.abc import Container
@@ -16,7 +16,7 @@ from gateway.sending import send_whole
 
 
 class GatedProtocol(GuardedProtocol):
-    """HTTP/1.1 to clients that keep the deadlines, and that there is room for."""
+    """HTTP/1.1 to clients that keep the deadlines and that there is room for."""
 
     def __init__(
         self,
@@ -29,7 +29,7 @@ class GatedProtocol(GuardedProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop, deadlines=deadlines)
         self._gate: Gate = app_state["gate"]
-        # uvicorn's own, which the application is in.
+        # The application is wrapped in uvicorn's `ProxyHeadersMiddleware`.
         self._proxies: Container[str] = config.loaded_app.trusted_hosts
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
@@ -40,36 +40,36 @@ class GatedProtocol(GuardedProtocol):
             self._gate.take(_Request(self, cycle, app))
 
     def enter(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        """Let the application answer a request, unless its client is gone."""
+        """Let the application answer a request, unless the client is gone."""
         if not cycle.disconnected:
             GuardedProtocol._start_asgi_task(self, cycle, app)  # noqa: SLF001 - see above
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait for it no more."""
+        """Let the gate forget the connection."""
         self._gate.forget(self)
         super().connection_lost(exc)
 
     @property
     def is_from_proxy(self) -> bool:
-        """Whether the client is a proxy that is believed."""
+        """Whether the client is a trusted proxy."""
         return self.client is not None and self.client[0] in self._proxies
 
     def pause(self) -> bool:
-        """Read nothing of the connection, if it is still there."""
+        """Stop reading from the connection. False if it is closed."""
         if self.transport.is_closing():
             return False
         self.flow.pause_reading()
         return True
 
     def resume(self) -> None:
-        """Read it again; it is not idle for what nobody has read."""
+        """Read from it again; the time that it was paused does not count as idle."""
         if not self.transport.is_closing():
             self._answered_at = self.loop.time()
             self.flow.resume_reading()
 
 
 class _Request:
-    """A request whose head is there, on its connection."""
+    """A request whose head has come, on its connection."""
 
     __slots__ = ("_app", "_cycle", "connection", "scope")
 
@@ -81,7 +81,7 @@ class _Request:
 
     @property
     def is_from_proxy(self) -> bool:
-        """Whether a proxy that is believed sent it."""
+        """Whether a trusted proxy sent it."""
         return self.connection.is_from_proxy
 
     def enter(self) -> None:
@@ -89,5 +89,5 @@ class _Request:
         self.connection.enter(self._cycle, self._app)
 
     def refuse(self, head: bytes, body: bytes) -> None:
-        """Answer in the application's place."""
+        """Answer in place of the application."""
         send_whole(self._cycle, head, body)

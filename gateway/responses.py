@@ -1,4 +1,4 @@
-"""Responses that are bytes already, and go out as one message where the server takes that."""
+"""Responses made of bytes, which are sent as one message if the server takes that."""
 
 from collections.abc import Iterable
 
@@ -9,19 +9,19 @@ from uvicorn.protocols.http.httptools_impl import HEADER_RE, HEADER_VALUE_RE, ST
 from gateway.headers import Headers, security_headers
 
 WHOLE = "leaks.response.whole"
-"""An extension of ASGI: in a scope it says that the server takes a response as one message of this type.
+"""An ASGI extension: in a scope it says that the server takes a complete response as one message of this type.
 
-The message has its `status`, its `head`, to which lines may be added on the way, and its `body`.
+The message has a `status`, a `head` to which middleware may add lines, and a `body`.
 """
 
 _BODILESS = {204, 304}
 
 
 class Head:
-    """The status of a response and its headers, as far as they are always the same, browsers' included.
+    """The status and the constant headers of a response, security headers included.
 
     Raises:
-        ValueError: a header would be read as something else.
+        ValueError: a header holds characters that end or split it.
     """
 
     __slots__ = ("headers", "status", "text")
@@ -35,12 +35,12 @@ class Head:
 
 
 class Prepared(Response):
-    """A response whose body and head are bytes; how long it is, is added where a body is.
+    """A response whose head and body are bytes; `Content-Length` is added where there is a body.
 
     Args:
         body: The body.
-        head: What is the same for many.
-        own: Headers of this response alone; they hold no text of anybody else's.
+        head: The status and headers, shared with other responses.
+        own: Headers of this response alone. They are not checked, so they must not hold text from a request.
     """
 
     body: bytes
@@ -59,11 +59,11 @@ class Prepared(Response):
 
     @property
     def head(self) -> bytes:
-        """The head as it is sent, open for more lines."""
+        """The head as it is sent, without the empty line at its end."""
         return self._head.text + lines(self._own)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it."""
+        """Send the response."""
         if WHOLE in scope.get("extensions", ()):
             await send({"type": WHOLE, "status": self.status_code, "head": self.head, "body": self.body})
         else:
@@ -71,5 +71,5 @@ class Prepared(Response):
 
 
 def lines(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """Headers as they are sent."""
+    """Headers as lines of HTTP."""
     return b"".join([b"%b: %b\r\n" % header for header in headers])

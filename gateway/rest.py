@@ -52,16 +52,16 @@ class LeakEndpoint:
         self._operation = entrance.executor.stored(OPERATION)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request: as ASGI, so that nothing stands between the router and this door."""
+        """Answer a request, as an ASGI application: nothing stands between the router and this endpoint."""
         response = await self.respond(scope, receive)
         await response(scope, receive, send)
 
     def busy(self, _fields: Fields) -> Refusal:
-        """What a request is told that there is no room for."""
+        """The response to a request that there is no room for."""
         return _busy
 
     async def respond(self, scope: Scope, receive: Receive) -> Prepared:
-        """The leak, 304 where the client has it already, or an error in the contract's shape."""
+        """The leak, a 304 if the client has it already, or an error in the contract's shape."""
         fields = fields_of(scope)
         if preferred(fields.get(b"accept"), (_JSON_TYPE,), default=_JSON_TYPE) is None:
             return error_response(406, "Not acceptable. Valid: application/json.")
@@ -78,7 +78,7 @@ class LeakEndpoint:
         domain_ids = _domain_ids(scope["query_string"])
         caller.scope(domain_ids, "domain_id")
         variables = {"id": scope["path"].rpartition("/")[2], "domainIds": domain_ids}
-        # Its cost is the same whatever the leak is connected to, and nothing of it is given back.
+        # The cost is the same whatever the leak is connected to, so nothing is given back.
         with await self._entrance.admit(caller, scope, receive, WHOLE_LISTS) as visit:
             result = await self._entrance.executor.run(self._operation, variables, visit.request)
             return _response(fields, result)
@@ -95,7 +95,7 @@ def _busy(seconds: int) -> Prepared:
 
 
 def _domain_ids(query: bytes) -> list[str] | None:
-    """The ids of `domain_id`, separated by commas or repeated; None where it is left out."""
+    """The ids in `domain_id`, which may be separated by commas or repeated; None if there is no `domain_id`."""
     values = QueryParams(query).getlist("domain_id") if query else ()
     return [part.strip() for value in values for part in value.split(",")] if values else None
 
@@ -120,7 +120,7 @@ def _failure(result: Result) -> Prepared:
 
 
 def _contract_leak(leak: dict[str, Any]) -> dict[str, Any]:
-    """The leak as the contract has it: its lists are bare, and what is a name in GraphQL is written small."""
+    """The leak as the contract has it: lists are bare, and GraphQL's enum names are in lower case."""
     lists = {name: listed["nodes"] for name, listed in leak["connections"].items()}
     for name, nodes in lists.items():
         if (code := _CODES.get(name)) is not None:

@@ -1,4 +1,4 @@
-"""The short way to the doors that most requests go through."""
+"""A shortcut past the router for the endpoints that most requests go to."""
 
 from collections.abc import Mapping
 from typing import TypeVar
@@ -9,11 +9,11 @@ Door = TypeVar("Door")
 
 
 class ShortWay:
-    """Takes most requests straight to their door, found by method and path; for all others there is the router.
+    """Calls the endpoint of most requests directly, found by method and path; all others go to the router.
 
     Args:
-        app: What has the router.
-        doors: By method, and by a path as it is or as far as its last slash.
+        app: The application with the router.
+        doors: Endpoints by method and path (see `door_of`).
     """
 
     def __init__(self, app: ASGIApp, doors: Mapping[tuple[str, str], ASGIApp]) -> None:
@@ -29,6 +29,6 @@ class ShortWay:
 
 
 def door_of(doors: Mapping[tuple[str, str], Door], scope: Scope) -> Door | None:
-    """What stands at the path of a request, or at its path as far as the last slash."""
+    """The endpoint for a request's method, and for its path or the path up to its last slash."""
     method, path = scope["method"], scope["path"]
     return doors.get((method, path)) or doors.get((method, path[: path.rfind("/") + 1]))

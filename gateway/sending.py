@@ -1,4 +1,4 @@
-"""How a response goes out: where it is there as a whole, in one piece, with one system call."""
+"""Sends responses: one that is complete goes out in one piece, with one system call."""
 
 from starlette.types import Message
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
@@ -9,7 +9,7 @@ _EXTENSIONS: dict[str, dict[object, object]] = {WHOLE: {}}
 
 
 class Sending:
-    """Sends the messages of one response as uvicorn does, and one that is whole at once."""
+    """The `send` of one request: as uvicorn's, and for complete responses (`WHOLE`) as well."""
 
     __slots__ = ("_cycle",)
 
@@ -31,15 +31,15 @@ class Sending:
 
 
 def send_whole(cycle: RequestResponseCycle, head: bytes, body: bytes) -> None:
-    """Send a response with the server's own headers (`Date`), and go on with the connection where its client does.
+    """Send a complete response with the server's own headers (`Date`), and keep the connection if the client does.
 
-    What still comes of the request's body is passed over.
+    The rest of the request's body is ignored.
     """
     cycle.response_started = cycle.response_complete = True
     cycle.message_event.set()
     if cycle.disconnected or cycle.transport.is_closing():
         return
-    # Whoever waits to be told to send the body is told to go: it is not known whether the body comes.
+    # A client that waits for `100 Continue` may send its body or not; the connection cannot be used after that.
     goes_on = cycle.keep_alive and not cycle.waiting_for_100_continue
     ending = b"\r\n" if goes_on else b"connection: close\r\n\r\n"
     cycle.transport.writelines((head, lines(cycle.default_headers), ending, body))

@@ -1,9 +1,6 @@
 """The settings: read once from `LEAKS_*` in the environment, and passed down."""
 
-import hmac
-import os
 import re
-import secrets as random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from ipaddress import ip_network
@@ -14,11 +11,11 @@ import platformdirs
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from gateway.secret import MIN_SECRET_CHARACTERS, SecretError, Secrets, read_or_make_secret
 from gateway.storage.roles import SERVING_ROLE
 from schema.budget import LARGEST_INT
 
 PREFIX = "LEAKS_"
-MIN_SECRET_CHARACTERS = 32
 
 T = TypeVar("T")
 
@@ -30,22 +27,6 @@ class SettingsError(Exception):
 def data_folder() -> Path:
     """The user's data directory for the gateway."""
     return platformdirs.user_data_path("leaks-gateway", appauthor=False)
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Secrets:
-    """Keys derived from the installation's secret, one a purpose, so that none stands in for another."""
-
-    fingerprint: bytes
-    cursor: bytes
-    key: bytes
-
-    @classmethod
-    def derive(cls, secret: str) -> "Secrets":
-        """The keys of an installation (HMAC-SHA-256 of each purpose's name)."""
-        # The environment's own bytes, also where they are not UTF-8.
-        key = secret.encode(errors="surrogateescape")
-        return cls(**{f.name: hmac.digest(key, f.name.encode(), "sha256") for f in fields(cls)})
 
 
 def _setting(default: Any, parse: Callable[[str], Any], meaning: str) -> Any:
@@ -227,7 +208,10 @@ class Settings:
         Raises:
             SettingsError: the secret file cannot be read or written.
         """
-        return Secrets.derive(self.secret or _read_or_make_secret(self.secret_file))
+        try:
+            return Secrets.derive(self.secret or read_or_make_secret(self.secret_file))
+        except SecretError as error:
+            raise SettingsError(str(error)) from error
 
     @property
     def shown_database_url(self) -> str:
@@ -245,34 +229,3 @@ def _parse(name: str, value: str, parse: Callable[[str], Any]) -> Any:
         return parse(value)
     except ValueError as error:
         raise SettingsError(f"Invalid {name}. Valid: {error}.") from None
-
-
-def _read_or_make_secret(path: Path) -> str:
-    """The secret in a file that only its owner may read."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _make_secret(path)
-        secret = path.read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"The secret file {path} cannot be used: {error}.") from error
-    if len(secret) < MIN_SECRET_CHARACTERS:
-        raise SettingsError(f"The secret in {path} is too short. Valid: at least {MIN_SECRET_CHARACTERS} characters.")
-    return secret
-
-
-def _make_secret(path: Path) -> None:
-    """Make the file whole or not at all, whoever else is making it just now."""
-    if path.exists():
-        return
-    draft = path.with_name(f".{path.name}-{random.token_hex(8)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(random.token_urlsafe(48) + "\n")
-            file.flush()
-            os.fsync(descriptor)
-        os.link(draft, path)
-    except FileExistsError:
-        pass
-    finally:
-        draft.unlink()

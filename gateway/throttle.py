@@ -1,7 +1,7 @@
-"""Whoever presents too many wrong keys has to wait out the minute.
+"""An address that presents too many wrong keys has to wait until the minute is over.
 
-A key that is being looked up counts as a wrong one until it turns out not to be: so many at once are looked up from an
-address as may still be wrong, and whoever comes beyond waits for one of them.
+A key counts as wrong while it is looked up. So an address has no more look-ups at a time than it has failures left, and
+further ones wait for one of these to end.
 """
 
 import asyncio
@@ -17,14 +17,14 @@ from schema.errors import RateLimited, Unavailable
 
 ADDRESSES_KEPT = 4096
 _HOST_BITS_IPV6 = 64
-"""One network is one customer's, who has all of its addresses (RFC 6177)."""
+"""A /64 network belongs to one customer, who has all of its addresses (RFC 6177)."""
 
 
 class Throttle:
-    """Counts failures by address, a minute at a time, in this process.
+    """Counts the failures of each address in this process, a minute at a time.
 
     Args:
-        limit: How many a minute may have; 0 for no end.
+        limit: Failures that an address may have in a minute; 0 for any number.
         window_seconds: How long a minute is.
         clock: Seconds that only ever pass.
     """
@@ -35,24 +35,24 @@ class Throttle:
         self._clock = clock
         self._windows: OrderedDict[str, tuple[float, int]] = OrderedDict()
         self._trying: Counter[str] = Counter()
-        """How many keys of an address are being looked up."""
-        self._turned_out: dict[str, asyncio.Event] = {}
-        """What others of an address wait for: that one of these has turned out."""
+        """How many keys of each address are being looked up."""
+        self._ended: dict[str, asyncio.Event] = {}
+        """Set when one of these look-ups has ended."""
 
     @asynccontextmanager
     async def attempt(self, address: str) -> AsyncIterator[None]:
-        """Let an address try a key, once it may; where that is wrong, it is counted before this ends.
+        """Wait until an address may look up a key; a wrong one is to be counted before the context ends.
 
         Raises:
             RateLimited: it has failed too often.
-            Unavailable: what it tries already does not turn out in time.
+            Unavailable: its other look-ups do not end in time.
         """
         await self._wait(address)
         self._trying[address] += 1
         try:
             yield
         finally:
-            self._turn_out(address)
+            self._end(address)
 
     def count(self, address: str) -> None:
         """Count a failure of an address."""
@@ -66,22 +66,22 @@ class Throttle:
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 while self._trying[address] >= self._left(address):
-                    await self._turned_out.setdefault(address, asyncio.Event()).wait()
+                    await self._ended.setdefault(address, asyncio.Event()).wait()
         except TimeoutError as error:
             raise Unavailable from error
 
-    def _turn_out(self, address: str) -> None:
+    def _end(self, address: str) -> None:
         self._trying[address] -= 1
         if not self._trying[address]:
             del self._trying[address]
-        if address in self._turned_out:
-            self._turned_out.pop(address).set()
+        if address in self._ended:
+            self._ended.pop(address).set()
 
     def _left(self, address: str) -> float:
-        """How many more failures an address may have.
+        """How many more failures an address may have in this minute.
 
         Raises:
-            RateLimited: none.
+            RateLimited: it may have none.
         """
         if not self._limit:
             return inf
@@ -97,12 +97,12 @@ class Throttle:
         self._windows[address] = self._clock() + self._window_seconds, 1
         self._windows.move_to_end(address)
         if len(self._windows) > ADDRESSES_KEPT:
-            # The one that ends first.
+            # The one whose minute ends first.
             self._windows.popitem(last=False)
 
 
 def network_of(host: str) -> str:
-    """Where a client is: an IPv4 address, or an IPv6 network."""
+    """What a client is counted by: its IPv4 address, or its IPv6 network."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

@@ -1,4 +1,4 @@
-"""An operation that is over its time, or whose client is gone, is stopped down to the database."""
+"""Operations that exceed their time, or whose client is gone, are stopped down to the database."""
 
 import asyncio
 from typing import Any, TypeVar
@@ -11,13 +11,13 @@ from schema.store import Level, Program, Store
 T = TypeVar("T")
 
 WATCHED_AFTER_SECONDS = 0.1
-"""Nobody looks after an operation before: most are done by then, and cost no more than their place in a set."""
+"""Younger operations are not watched: most end before, and so cost no more than an entry in a set."""
 
 _SECONDS_TO_STOP = 1.0
 
 
 class Timeouts:
-    """Gives each operation a store that stops with it, and looks after those that take long."""
+    """Gives each operation a store that can be stopped, and watches those that take long."""
 
     def __init__(self, store: Store, seconds: float) -> None:
         self._store = store
@@ -26,17 +26,17 @@ class Timeouts:
         self._look_again: asyncio.TimerHandle | None = None
 
     def store(self, receive: Receive) -> Store:
-        """The store for one operation, whose client is gone when `receive` says so."""
+        """A store for one operation; `receive` tells when its client disconnects."""
         return _Operation(self, self._store, receive, self._seconds)
 
     def add(self, operation: "_Operation") -> None:
-        """Look after an operation from now on."""
+        """Begin to watch an operation."""
         self._reading.add(operation)
         if self._look_again is None:
             self._look_again = asyncio.get_running_loop().call_later(WATCHED_AFTER_SECONDS, self._look)
 
     def remove(self, operation: "_Operation") -> None:
-        """Look after it no more."""
+        """Watch an operation no longer."""
         self._reading.discard(operation)
 
     def _look(self) -> None:
@@ -48,7 +48,7 @@ class Timeouts:
 
 
 class _Operation:
-    """The store of one operation, which may read in several tasks: one at a time, and all of them are stopped."""
+    """The store of one operation. Several of its tasks may read, one at a time; all of them are stopped together."""
 
     def __init__(self, timeouts: Timeouts, store: Store, receive: Receive, seconds: float) -> None:
         self.began_at = asyncio.get_running_loop().time()
@@ -69,7 +69,7 @@ class _Operation:
         assert task is not None  # noqa: S101 - coroutines run in tasks
         self._begin(task)
         try:
-            # However much it asks for at once, its turn is worth one connection.
+            # One turn is one connection, however many reads the operation asks for at once.
             async with self._alone:
                 return await self._store.run(program, levels)
         except BaseException as error:
@@ -93,7 +93,7 @@ class _Operation:
                 self._watching = None
 
     def _reason_to_end(self, task: asyncio.Task[Any]) -> type[TimedOut] | None:
-        """Why a read was ended here, unless somebody else has cancelled its task as well."""
+        """Why this operation was stopped; None if something else has cancelled the task as well."""
         for _ in range(self._reading[task]):
             task.uncancel()
         return None if task.cancelling() else self._stopped
@@ -109,7 +109,7 @@ class _Operation:
             for task in self._reading:
                 task.cancel()
                 self._reading[task] += 1
-            # A database that does not answer does not end its statement either: then it is left to itself.
+            # A database that hangs does not end its statement either: cancelled again, the task waits no longer.
             await asyncio.sleep(_SECONDS_TO_STOP)
 
     async def _reason_to_stop(self) -> type[TimedOut]:

@@ -1,4 +1,4 @@
-"""When each key was last used: gathered in memory, and written at most once a minute, off the way of any request."""
+"""When each key was last used: noted in memory and written at most once a minute, so that no request waits for it."""
 
 import asyncio
 import logging
@@ -16,10 +16,10 @@ WRITTEN_EVERY_SECONDS = 60.0
 
 
 class Uses:
-    """Keeps when keys were last used.
+    """Notes when keys were last used.
 
     Args:
-        engine: Where it is written.
+        engine: The database that it is written to.
         every_seconds: The time between two writes.
     """
 
@@ -29,12 +29,12 @@ class Uses:
         self._last_used_at: dict[str, str] = {}
 
     def note(self, key_id: str, at: str) -> None:
-        """Note that a key is used; what is known to be later stays, should a clock go back."""
+        """Note that a key is used; a later time stays, should the clock have gone back."""
         self._last_used_at[key_id] = max(at, self._last_used_at.get(key_id, at))
 
     @asynccontextmanager
     async def written(self) -> AsyncIterator[None]:
-        """Write what is noted from time to time, and at the end."""
+        """Write from time to time while the context is open, and once more as it ends."""
         ended = asyncio.Event()
         writing = asyncio.create_task(self._write_until(ended))
         try:
@@ -57,7 +57,7 @@ class Uses:
         try:
             await record_uses(self._engine, noted)
         except Unavailable as error:
-            # A file that may only be read is served all the same.
+            # A read-only database is served all the same.
             logger.debug("Not written when keys were last used: %s", error)
             for key_id, at in noted.items():
                 self.note(key_id, at)

@@ -1,7 +1,7 @@
-"""How a field is resolved: once for all its parents.
+"""Batch resolvers: a field is resolved once for all its parents.
 
-A field's resolver takes every parent of a level and gives a batch: the reads it needs, and how their answers become one
-value for each parent. Strawberry's interpreter gathers the parents with a DataLoader.
+A batch resolver takes all parents of a level and returns a `Batch`: the reads that it needs, and a function from their
+answers to one value for each parent. Strawberry's interpreter gathers the parents with a DataLoader.
 """
 
 import inspect
@@ -29,7 +29,7 @@ NEEDS = "needs"
 """The key of a field's metadata that names the columns of its parents that the resolver reads."""
 
 SAME = "same"
-"""The key of a field's metadata that tells whether its object is made from the parent's own record."""
+"""The key of a field's metadata that says whether its object is made from the parent's own record."""
 
 
 class Batch(NamedTuple):
@@ -45,13 +45,13 @@ class Batch(NamedTuple):
 
 
 def at_hand(values: Sequence[Any]) -> Batch:
-    """The batch of a field that needs no read."""
+    """The batch of a field whose values are known without a read."""
     return Batch((), lambda _: values)
 
 
 @dataclass(slots=True)
 class Branch:
-    """One root field and all below it: the scope that it entered holds for the whole."""
+    """A root field and everything below it, all in the scope that the root field entered."""
 
     scope: Scope
 
@@ -61,7 +61,7 @@ class Request:
     """The context of an operation: who asks, of which store, within which limits.
 
     Attributes:
-        levels: What each level of reads cost, added as they are made; None where nobody wants to know.
+        levels: What each level of reads cost, appended as they are made; None if that is not wanted.
         budget: What the operation's cost is taken from.
     """
 
@@ -88,7 +88,7 @@ class Request:
 
 
 class Call(NamedTuple):
-    """A field as it is asked for: what its resolver may know beside parents and arguments."""
+    """One use of a field: what its resolver may know beside parents and arguments."""
 
     request: Request
     branch: Branch
@@ -100,7 +100,7 @@ class Call(NamedTuple):
         return self.request.caller
 
     def enter(self, scope: Scope) -> None:
-        """Let a scope hold for the whole branch; for root fields."""
+        """Set the scope of the whole branch; for root fields only."""
         self.branch.scope = scope
 
 
@@ -118,10 +118,10 @@ def edge(
     """A field that is resolved by batch; its arguments are those of the resolver behind the first two.
 
     Args:
-        resolve: The batch resolver; what it raises hangs on its arguments alone.
+        resolve: The batch resolver; whether it raises depends on its arguments alone.
         needs: The columns of the parents that it reads.
         same: Whether each value is the parent itself, published as another type.
-        directives: What is published of its cost.
+        directives: The cost directives to publish.
     """
 
     async def load(root: Any, info: Info, **arguments: Any) -> Any:
@@ -140,7 +140,7 @@ def edge(
 
 
 def _optional(parameter: inspect.Parameter) -> inspect.Parameter:
-    """Publish an argument that may be left out without a default of null."""
+    """Publish an optional argument without a default of null."""
     return parameter.replace(default=UNSET) if parameter.default is None else parameter
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 
 LARGEST_INT = 2**31 - 1
 ALWAYS_WHOLE = "1970-01-01T00:00:00.000Z"
-"""When a budget without end was last whole: always."""
+"""When an unlimited budget is whole again: it always was."""
 
 
 class Cost(NamedTuple):
@@ -14,10 +14,10 @@ class Cost(NamedTuple):
 
     Attributes:
         nodes: The nodes that it can return.
-        objects: What all objects weigh that it can return, nodes and lists.
-        work: What it weighs whatever it returns: the operation itself, its counts and searches.
-        values: The values of fields that it can return; they weigh nothing.
-        sought: The objects that it looks for by id in lists: they are spent whether there are any or not.
+        objects: The weight of all objects that it can return, nodes and lists.
+    work: The weight that does not depend on what it returns: the operation itself, its counts and searches.
+    values: The number of field values that it can return; they have no weight.
+    sought: The objects that it looks up by id in lists: they are spent whether they are found or not.
     """
 
     nodes: int = 0
@@ -28,15 +28,15 @@ class Cost(NamedTuple):
 
     @property
     def points(self) -> int:
-        """What is taken from the budget."""
+        """The points that are taken from the budget."""
         return self.objects + self.work
 
     def plus(self, other: "Cost") -> "Cost":
-        """Both together."""
+        """The sum of both."""
         return Cost(*map(add, self, other))
 
     def times(self, number: int) -> "Cost":
-        """The same again and again."""
+        """The same cost several times."""
         return Cost(*(part * number for part in self))
 
 
@@ -47,7 +47,7 @@ class RateLimit:
     Attributes:
         limit: The most points that the budget holds.
         cost: The points that this request can cost.
-        remaining: The points that are left, these taken.
+        remaining: The points that are left after these.
         reset_at: When the budget is whole again, if nothing more is taken.
     """
 
@@ -64,7 +64,7 @@ class Budget(Protocol):
         """Take the most that an operation can cost, before anything is read; if some is taken already, the rest.
 
         Raises:
-            RateLimited: there is not so much left.
+            RateLimited: less is left.
         """
         ...
 
@@ -75,7 +75,7 @@ class Budget(Protocol):
 
 
 class Unlimited:
-    """A budget without end: its numbers are the largest that there are."""
+    """A budget without a limit, which shows the largest numbers that GraphQL's `Int` holds."""
 
     def __init__(self) -> None:
         self.cost: Cost | None = None
@@ -86,5 +86,5 @@ class Unlimited:
 
     @property
     def rate_limit(self) -> RateLimit:
-        """What was taken of a budget that is always whole."""
+        """What was taken, of a budget that is always whole."""
         return RateLimit(LARGEST_INT, self.cost.points if self.cost else 0, LARGEST_INT, ALWAYS_WHOLE)

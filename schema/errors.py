@@ -56,7 +56,7 @@ class BadUserInput(GatewayError):
 
 
 class InvalidCursor(BadUserInput):
-    """A cursor that this field, in this order and scope, did not give out."""
+    """A cursor that does not belong to this field with this order, filter and scope."""
 
     def __init__(self, argument: str) -> None:
         super().__init__(
@@ -71,10 +71,10 @@ class OperationTooCostly(GatewayError):
 
 
 class RateLimited(GatewayError):
-    """Asked too often, or too much.
+    """Too many requests, or too costly ones.
 
     Attributes:
-        retry_after_seconds: When the same may be asked again.
+        retry_after_seconds: When the same request may be sent again.
     """
 
     code = Code.RATE_LIMITED
@@ -85,13 +85,13 @@ class RateLimited(GatewayError):
 
 
 class NotFound(GatewayError):
-    """Nothing by this name is there, for this caller."""
+    """Nothing with this name or id is visible to the caller."""
 
     code = Code.NOT_FOUND
 
 
 class TimedOut(GatewayError):
-    """The operation was over its time and was stopped; the same one will hardly be faster."""
+    """The operation exceeded its time and was stopped; the same one will hardly be faster."""
 
     code = Code.TIMEOUT
 
@@ -100,14 +100,14 @@ class TimedOut(GatewayError):
 
 
 class Abandoned(TimedOut):
-    """Whoever asked is gone: the operation was stopped, and nobody reads its answer."""
+    """The client is gone: the operation was stopped, and nobody reads its answer."""
 
 
 class Unavailable(GatewayError):
-    """The store does not answer just now; the same request may succeed a moment later.
+    """The store does not answer; the same request may succeed a moment later.
 
     Attributes:
-        retry_after_seconds: When it may.
+        retry_after_seconds: When it may be sent again.
     """
 
     code = Code.UNAVAILABLE

@@ -14,7 +14,7 @@ EVERYTHING = Filter()
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Relay's four arguments, as they came."""
+    """Relay's four arguments, as they were given."""
 
     first: int | None
     after: str | None
@@ -24,7 +24,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Listing:
-    """One parent's page of a list, with what its cursors and its count need."""
+    """One parent's page of a list, and what its cursors and its count are made from."""
 
     page: Page[Any]
     backward: bool
@@ -45,17 +45,17 @@ class Listing:
 
     @property
     def page_info(self) -> "Listing":
-        """The page itself tells what lies around it."""
+        """The listing itself: it has the fields of `PageInfo`."""
         return self
 
     @property
     def has_next_page(self) -> bool:
-        """Whether the list goes on behind the page; what lies beyond a given cursor is that cursor's own row."""
+        """Whether the list goes on after the page; with `before` it does: the cursor's own row follows."""
         return self.bounded if self.backward else self.page.has_more
 
     @property
     def has_previous_page(self) -> bool:
-        """Whether the list goes on ahead of the page."""
+        """Whether the list begins before the page; with `after` it does: the cursor's own row precedes it."""
         return self.page.has_more if self.backward else self.bounded
 
     @property
@@ -105,7 +105,7 @@ def list_pages(
 
 
 def list_at_hand(call: Call, wanted: Wanted, order: Order, rows_of_parents: Sequence[Sequence[Any]]) -> Batch:
-    """The batch of a field that lists what is at hand as a whole."""
+    """The batch of a field whose lists are known as a whole, without a read."""
     cursors, page = _page(call, wanted, order, EVERYTHING)
     bounded = (page.before if page.backward else page.after) is not None
     return at_hand(

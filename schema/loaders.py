@@ -1,6 +1,6 @@
-"""One DataLoader for each field of an operation, a set per request.
+"""DataLoaders: one for each field of an operation, a set per request.
 
-A loader is known by the place of its field in the response, list positions aside. So the number of batches depends on
+A loader is identified by its field's path in the response without list positions. So the number of batches depends on
 the operation's shape alone.
 """
 
@@ -19,7 +19,7 @@ class Loaders:
         self._loaders: dict[Hashable, DataLoader[Any, Any]] = {}
 
     def load(self, place: Hashable, load_all: LoadAll, parent: Any) -> Awaitable[Any]:
-        """The value of a field for one parent; the parents of one place are loaded together."""
+        """The value of a field for one parent; all parents at one place are loaded together."""
         loader = self._loaders.get(place)
         if loader is None:
             loader = self._loaders[place] = DataLoader(load_fn=load_all)

@@ -48,7 +48,7 @@ class PageRequest:
 
 
 class PageLimits(NamedTuple):
-    """How long a page may be, and how long it is where the request does not say; None is whole."""
+    """The most that a page may hold, and its size where the request gives none; None is unlimited."""
 
     default: int | None = 20
     maximum: int | None = 100
@@ -72,11 +72,11 @@ class PageLimits(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Cursors:
-    """Gives out and takes back the cursors of one list.
+    """Encodes and decodes the cursors of one list.
 
     Attributes:
         secret: The installation's key for cursors.
-        list_name: What the list is: field, order, filter and scope, by their `repr`. A cursor works for no other.
+        list_name: Field, order, filter and scope of the list, by their `repr`. A cursor works for no other list.
     """
 
     secret: bytes
@@ -89,10 +89,10 @@ class Cursors:
         return urlsafe_b64encode(self._tag(payload) + payload).rstrip(b"=").decode()
 
     def decode(self, cursor: str | None, argument: str) -> Key | None:
-        """The place that a cursor of this list stands for.
+        """The place that a cursor of this list stands for; None for no cursor.
 
         Raises:
-            InvalidCursor: it was forged, or given out by another list.
+            InvalidCursor: it was forged, or belongs to another list.
         """
         if cursor is None:
             return None
@@ -130,19 +130,19 @@ class Page(Generic[Row]):
 
 
 def cut(rows: Sequence[Row], page: PageRequest) -> Page[Row]:
-    """A page from one row more than its limit, as read in the direction asked for."""
+    """A page, from rows read in its own direction, one more than its limit if the list goes on."""
     has_more = page.limit is not None and len(rows) > page.limit
     kept = rows[: page.limit] if has_more else rows
     return Page(kept[::-1] if page.backward else kept, has_more)
 
 
 def sort_key(order: Order, row: Any) -> tuple[Any, str]:
-    """Where a record stands in an order; an absent value sorts before any other."""
+    """The sort key of a record in an order; a missing value sorts before any other."""
     return getattr(row, order.column) or "", row.id
 
 
 def page_of(rows: Sequence[Any], order: Order, page: PageRequest) -> Page[Any]:
-    """A page of a list that is at hand as a whole."""
+    """A page of a list that is given as a whole."""
     ascending = sorted(rows, key=lambda row: sort_key(order, row), reverse=order.descending)
     bounded = [row for row in ascending if _is_within(sort_key(order, row), order, page)]
     directed = bounded[::-1] if page.backward else bounded

@@ -20,6 +20,7 @@ from schema.types.leak_filter import NEWEST_FIRST, LeakFilter, LeakOrder, stored
 from schema.types.node import Node
 from schema.types.organization import Organization
 from schema.types.rate_limit import RateLimit
+from schema.types.scalars import DateTime
 
 MAX_NODES = 100
 _STORED = (Kind.LEAK, *CONNECTED)
@@ -71,7 +72,7 @@ def _viewer(_parents: Sequence[None], call: Call) -> Batch:
                 id=strawberry.ID(caller.key_id),
                 name=caller.key_name,
                 scopes=sorted(caller.key_scopes),
-                expires_at=caller.expires_at,  # type: ignore[arg-type]
+                expires_at=None if caller.expires_at is None else DateTime(caller.expires_at),
                 domain_ids=[strawberry.ID(d.id) for d in caller.domains] if caller.restricted else None,
             )
         ]

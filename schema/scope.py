@@ -27,9 +27,9 @@ class Scope:
 
     Attributes:
         organization: The organization's number in the store.
-        domains: The numbers of the visible domains, ascending; the records of no other are read or counted.
-        named: The domain ids the request named, if it did; a cursor is bound to them.
-        restricted: Whether whoever asks is limited to some domains: then nothing that is told hangs on the others.
+        domains: The numbers of the visible domains, ascending; no records of others are read or counted.
+        named: The domain ids that the request named, if any; cursors are bound to them.
+        restricted: Whether the caller is limited to some domains: then no answer may depend on the others.
     """
 
     organization: int
@@ -74,8 +74,8 @@ class Caller:
         """The scope that a request names, or the default where it names none.
 
         Raises:
-            BadUserInput: the list is empty or too long, or one of its values is no UUID.
-            Forbidden: one of them is not the key's; another organization's and none at all are told alike.
+            BadUserInput: the list is empty or too long, or one of its values is not a UUID.
+            Forbidden: one of them is not the key's, be it another organization's or nobody's.
         """
         if domain_ids is None:
             return self.default_scope
@@ -87,7 +87,7 @@ class Caller:
         return self._scope((self.domains_by_id[domain_id] for domain_id in ids), named=ids)
 
     def scope_naming(self, ids: Sequence[str]) -> Scope:
-        """The default scope, and with it those of the archived domains that `ids` names."""
+        """The default scope, and with it the archived domains that are among `ids`."""
         archived = {domain.id for domain in self.domains if domain.archived_at is not None}
         named = tuple(sorted(archived.intersection(ids)))
         if not named:
@@ -104,7 +104,7 @@ def parse_uuid(value: str, argument: str) -> str:
     """The canonical form of a UUID in its usual notation, in either case.
 
     Raises:
-        BadUserInput: it is none.
+        BadUserInput: it is not a UUID.
     """
     canonical = canonical_uuid(value)
     if canonical is None:
@@ -113,5 +113,5 @@ def parse_uuid(value: str, argument: str) -> str:
 
 
 def canonical_uuid(value: str) -> str | None:
-    """The canonical form of a UUID (RFC 9562, section 4), or None where `value` is none."""
+    """The canonical form of a UUID (RFC 9562, section 4), or None if `value` is not one."""
     return value.lower() if _UUID.fullmatch(value) else None

@@ -3,8 +3,8 @@
 A read is a value. It names every parent at once, so the number of reads that an operation makes depends on its shape
 and never on the number of rows. There is no read without a scope.
 
-A read that selects nothing is answered with records. One that selects columns is answered with rows of just these, and
-one that selects a JSON object with the text of it, written by the store.
+A read that selects nothing is answered with records. One that selects columns is answered with rows of these columns,
+and one that selects a JSON object with its text, written by the store.
 """
 
 from collections.abc import Awaitable, Generator, Sequence
@@ -18,10 +18,10 @@ from schema.scope import Scope
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """What a leak must be like: every part that is not None holds. An empty tuple matches nothing.
+    """Conditions on a leak: every part that is not None must hold. An empty tuple matches nothing.
 
     Ranges of numbers include both ends; ranges of instants include the start (`since`) and not the end (`until`). No
-    value is named twice.
+    tuple holds a value twice.
     """
 
     status: tuple[LeakStatus, ...] | None = None
@@ -72,7 +72,7 @@ class JsonList:
 
 @dataclass(frozen=True, slots=True)
 class JsonNodes:
-    """The records of a page as a JSON array; wrapped in an object each where they stand in edges."""
+    """The records of a page as a JSON array, each wrapped in an object if it stands in an edge."""
 
     node: "JsonObject"
     edge: "tuple[tuple[str, Literal | None], ...] | None" = None
@@ -108,8 +108,8 @@ class Pages:
 
     Attributes:
         kind: What the pages hold.
-        via: What the parents are; None stands for the scope itself, which is then the one parent.
-        parents: What the store knows the parents by: their ids, or the numbers of domains.
+        via: The kind of the parents; None for the whole scope, which is then the one parent.
+        parents: The ids of the parents, or their numbers if they are domains.
     """
 
     kind: Kind
@@ -133,7 +133,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """The scope's own leaks as a JSON object. Answer: its text, as the only one."""
+    """A list of the leaks of the whole scope as a JSON object. Answer: one text."""
 
     list: JsonList
 
@@ -147,7 +147,7 @@ T = TypeVar("T")
 Asked: TypeAlias = tuple[Scope, Read]
 
 Program: TypeAlias = Generator[Sequence[Asked], Sequence[Answer], T]
-"""Yields the reads of a level, is sent their answers, and returns what it made of them.
+"""A generator that yields the reads of a level, is sent their answers, and returns its result.
 
 It awaits nothing, so the store runs it where that is cheapest: next to the data.
 """
@@ -158,9 +158,9 @@ class Step:
     """What one read cost.
 
     Attributes:
-        statement: What the store was told, in its own language, without values.
-        rows: How many rows that gave.
-        microseconds: How long it took, in the store.
+        statement: The store's statement, without values.
+        rows: How many rows it returned.
+        microseconds: How long it took in the store.
     """
 
     statement: str
@@ -169,7 +169,7 @@ class Step:
 
 
 Level: TypeAlias = Sequence[Step]
-"""What a program asked at once."""
+"""What the reads of one level cost."""
 
 
 class Store(Protocol):
@@ -180,7 +180,7 @@ class Store(Protocol):
 
         Args:
             program: The reads.
-            levels: Where what each level cost is added, if that is wanted.
+            levels: A list to which the cost of each level is appended, if that is wanted.
 
         Raises:
             Unavailable: the store does not answer just now.

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from gateway.commands.database import DatabaseOption, read_settings, refuse_unmade
-from gateway.commands.tables import hint
+from gateway.commands.terminal import hint
 from gateway.storage.backup import back_up
 from gateway.storage.database import parse_url, sqlite_path
 from schema.errors import BadUserInput

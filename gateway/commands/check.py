@@ -6,7 +6,7 @@ import typer
 
 from gateway.commands.database import DatabaseOption, read_settings
 from gateway.commands.interruption import wait_for
-from gateway.commands.tables import hint
+from gateway.commands.terminal import hint
 from gateway.storage.checks import find_troubles
 from gateway.storage.database import open_engine
 

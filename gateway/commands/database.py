@@ -1,17 +1,20 @@
 """The database that a command works on."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
+from gateway.commands.interruption import wait_for
 from gateway.settings import Settings
 from gateway.storage.database import open_engine, parse_url, sqlite_path
 from gateway.storage.engine import DatabaseError, Engine
 from gateway.storage.migrations import is_at_head
+
+T = TypeVar("T")
 
 _MIGRATE = "Run: python -m gateway migrate"
 
@@ -47,6 +50,21 @@ async def open_database(settings: Settings, *, serving: bool = False) -> AsyncIt
         if not await is_at_head(engine):
             raise DatabaseError(f"The database is not at the newest version. {_MIGRATE}")
         yield engine
+
+
+def run_on_database(settings: Settings, work: Callable[[Engine], Awaitable[T]]) -> T:
+    """Open the database to administer, run what a command does on it to its end, and close it.
+
+    Raises:
+        DatabaseError: it cannot be opened; the message says which command to run.
+        Interrupted: Ctrl-C ended the command before.
+    """
+
+    async def run() -> T:
+        async with open_database(settings) as engine:
+            return await work(engine)
+
+    return wait_for(run())
 
 
 def refuse_unmade(settings: Settings) -> None:

@@ -8,7 +8,7 @@ import typer
 
 from gateway.app import create_app
 from gateway.commands.database import read_settings
-from gateway.commands.demonstration import Demonstration, prepare
+from gateway.commands.demo_database import Demonstration, prepare
 from gateway.commands.interruption import wait_for
 from gateway.commands.listening import bind, is_loopback, origin
 from gateway.commands.serving import build_explorer, run_server

@@ -4,12 +4,12 @@ from typing import Annotated
 
 import typer
 
-from gateway.commands.database import DatabaseOption, open_database, read_settings
+from gateway.commands.database import DatabaseOption, read_settings, run_on_database
 from gateway.commands.examples import examples
-from gateway.commands.interruption import wait_for
 from gateway.commands.organizations import OrganizationOption
-from gateway.commands.tables import show
+from gateway.commands.terminal import show
 from gateway.storage import domains as stored
+from gateway.storage.engine import Engine
 from gateway.storage.organizations import find_organization
 from schema.instants import now
 from schema.records import Domain
@@ -24,12 +24,10 @@ domains = typer.Typer(no_args_is_help=True, help="Domains: the parts of an organ
 def add_domain(name: NameArgument, organization: OrganizationOption, database_url: DatabaseOption = None) -> None:
     """Add a domain to an organization. Its id is printed."""
 
-    async def work() -> Domain:
-        async with open_database(read_settings(database_url)) as engine:
-            owner = await find_organization(engine, organization)
-            return await stored.add_domain(engine, owner, name)
+    async def work(engine: Engine) -> Domain:
+        return await stored.add_domain(engine, await find_organization(engine, organization), name)
 
-    typer.echo(wait_for(work()).id)
+    typer.echo(run_on_database(read_settings(database_url), work).id)
 
 
 @domains.command("archive", epilog=examples('domains archive old.example.com --organization "Example Corp"'))
@@ -41,12 +39,10 @@ def archive_domain(
     Its leaks are shown only where it is named.
     """
 
-    async def work() -> None:
-        async with open_database(read_settings(database_url)) as engine:
-            owner = await find_organization(engine, organization)
-            await stored.archive_domain(engine, owner, domain, now())
+    async def work(engine: Engine) -> None:
+        await stored.archive_domain(engine, await find_organization(engine, organization), domain, now())
 
-    wait_for(work())
+    run_on_database(read_settings(database_url), work)
 
 
 @domains.command("restore", epilog=examples('domains restore old.example.com --organization "Example Corp"'))
@@ -55,12 +51,10 @@ def restore_domain(
 ) -> None:
     """Take a domain out of the archive."""
 
-    async def work() -> None:
-        async with open_database(read_settings(database_url)) as engine:
-            owner = await find_organization(engine, organization)
-            await stored.restore_domain(engine, owner, domain)
+    async def work(engine: Engine) -> None:
+        await stored.restore_domain(engine, await find_organization(engine, organization), domain)
 
-    wait_for(work())
+    run_on_database(read_settings(database_url), work)
 
 
 @domains.command("list")
@@ -70,8 +64,8 @@ def list_domains(organization: OrganizationOption, database_url: DatabaseOption 
     Id, name, and since when each is archived.
     """
 
-    async def work() -> list[Domain]:
-        async with open_database(read_settings(database_url)) as engine:
-            return await stored.list_domains(engine, await find_organization(engine, organization))
+    async def work(engine: Engine) -> list[Domain]:
+        return await stored.list_domains(engine, await find_organization(engine, organization))
 
-    show(("id", "name", "archived"), ((one.id, one.name, one.archived_at) for one in wait_for(work())))
+    listed = run_on_database(read_settings(database_url), work)
+    show(("id", "name", "archived"), ((one.id, one.name, one.archived_at) for one in listed))

@@ -1,18 +1,17 @@
 """import, export: an organization's leaks from files and to them."""
 
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import Annotated
 
 import typer
 
-from gateway.commands.database import DatabaseOption, open_database, read_settings
-from gateway.commands.interruption import interruptible, wait_for
+from gateway.commands.database import DatabaseOption, read_settings, run_on_database
+from gateway.commands.interruption import interruptible
 from gateway.commands.organizations import OrganizationOption
 from gateway.commands.output import open_output
 from gateway.commands.progress import progress
-from gateway.commands.tables import hint
+from gateway.commands.terminal import hint
 from gateway.importing.exporter import export_leaks
 from gateway.importing.files import STANDARD_INPUT, UnreadableFile, file_bytes, open_lines
 from gateway.importing.importer import Summary, import_leaks
@@ -53,17 +52,15 @@ def import_(
                 report_bad_line=report_bad_line,
             )
 
-    async def work() -> Summary:
-        total = Summary()
-        async with open_database(settings) as engine:
-            owner = await find_organization(engine, organization)
-            for name in file:
-                total = _sum(total, await take(engine, owner, name))
-                if total.stopped_at is not None:
-                    break
+    async def work(engine: Engine) -> Summary:
+        owner, total = await find_organization(engine, organization), Summary()
+        for name in file:
+            total = total.plus(await take(engine, owner, name))
+            if total.stopped_at is not None:
+                break
         return total
 
-    total = wait_for(work())
+    total = run_on_database(settings, work)
     hint(f"new {total.new}, updated {total.updated}, unchanged {total.unchanged}, bad {total.bad}")
     if total.bad:
         sys.exit(1)
@@ -74,16 +71,6 @@ def _refuse_missing(names: list[str]) -> None:
     for name in names:
         if name != STANDARD_INPUT and not Path(name).exists():
             raise UnreadableFile(f"{name} cannot be read: No such file or directory.")
-
-
-def _sum(total: Summary, one: Summary) -> Summary:
-    return Summary(
-        total.new + one.new,
-        total.updated + one.updated,
-        total.unchanged + one.unchanged,
-        total.bad + one.bad,
-        one.stopped_at,
-    )
 
 
 def export(
@@ -100,15 +87,10 @@ def export(
     `import` takes them. Passwords are masked. A file is there whole, or not at all, and for its owner only.
     """
 
-    async def work() -> None:
-        async with open_database(read_settings(database_url)) as engine:
-            owner = await find_organization(engine, organization)
-            with open_output(output) as file:
-                await _write(file, export_leaks(engine, owner, domain or None))
+    async def work(engine: Engine) -> None:
+        owner = await find_organization(engine, organization)
+        with open_output(output) as file:
+            async for lines in export_leaks(engine, owner, domain or None):
+                file.write(lines)
 
-    wait_for(work())
-
-
-async def _write(file: BinaryIO, chunks: AsyncIterator[bytes]) -> None:
-    async for chunk in chunks:
-        file.write(chunk)
+    run_on_database(read_settings(database_url), work)

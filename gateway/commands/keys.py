@@ -1,16 +1,16 @@
 """keys: who may ask, and for what."""
 
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated
 
 import typer
 
-from gateway.commands.clock import parse_expiry, parse_overlap
-from gateway.commands.database import DatabaseOption, open_database, read_settings
+from gateway.commands.database import DatabaseOption, read_settings, run_on_database
 from gateway.commands.examples import examples
-from gateway.commands.interruption import wait_for
 from gateway.commands.organizations import OrganizationOption
-from gateway.commands.tables import hint, show
+from gateway.commands.terminal import hint, show
+from gateway.commands.times import parse_expiry, parse_overlap
 from gateway.keys import generate, hash_key
 from gateway.settings import Settings
 from gateway.storage import keys as stored
@@ -52,12 +52,11 @@ def create_key(
     settings = read_settings(database_url)
     expires_at = None if expires is None else parse_expiry(expires, datetime.now(UTC))
 
-    async def work() -> str:
-        async with open_database(settings) as engine:
-            owner = await find_organization(engine, organization)
-            return await issue_key(engine, settings, owner, name, scope or [KeyScope.LEAKS_READ], domain, expires_at)
+    async def work(engine: Engine) -> str:
+        owner = await find_organization(engine, organization)
+        return await issue_key(engine, settings, owner, name, scope or [KeyScope.LEAKS_READ], domain, expires_at)
 
-    typer.echo(wait_for(work()))
+    typer.echo(run_on_database(settings, work))
     hint("Keep it now: it is shown this once.")
 
 
@@ -119,15 +118,14 @@ def rotate_key(
     ends_at = parse_overlap(overlap, at)
     expires_at = None if expires is None else parse_expiry(expires, at)
 
-    async def work() -> tuple[str, str]:
-        async with open_database(settings) as engine:
-            old = await stored.find_listed_key(engine, key_id)
-            lasts_until = expires_at or _as_long_as(old, at)
-            key = await issue_successor(engine, settings, old, at, lasts_until, ends_at)
-            old_ends_at = min(old.expires_at or ends_at, ends_at)
-            return key, f"It expires: {lasts_until or 'never'}. The one that it succeeds: {old_ends_at}."
+    async def work(engine: Engine) -> tuple[str, str]:
+        old = await stored.find_listed_key(engine, key_id)
+        lasts_until = expires_at or _as_long_as(old, at)
+        key = await issue_successor(engine, settings, old, at, lasts_until, ends_at)
+        old_ends_at = min(old.expires_at or ends_at, ends_at)
+        return key, f"It expires: {lasts_until or 'never'}. The one that it succeeds: {old_ends_at}."
 
-    key, words = wait_for(work())
+    key, words = run_on_database(settings, work)
     typer.echo(key)
     hint(f"Keep it now: it is shown this once. {words}")
 
@@ -177,13 +175,12 @@ def list_keys(
     Id, organization, name, scopes, number of domains, and when each was created, last used, expires and was revoked.
     """
 
-    async def work() -> list[stored.ListedKey]:
-        async with open_database(read_settings(database_url)) as engine:
-            owner = None if organization is None else await find_organization(engine, organization)
-            return await stored.list_keys(engine, owner)
+    async def work(engine: Engine) -> list[stored.ListedKey]:
+        owner = None if organization is None else await find_organization(engine, organization)
+        return await stored.list_keys(engine, owner)
 
     columns = ("id", "organization", "name", "scopes", "domains", "created", "last used", "expires", "revoked")
-    show(columns, (_listed(key) for key in wait_for(work())))
+    show(columns, map(_listed, run_on_database(read_settings(database_url), work)))
 
 
 def _listed(key: stored.ListedKey) -> tuple[object, ...]:
@@ -195,9 +192,4 @@ def _listed(key: stored.ListedKey) -> tuple[object, ...]:
 @keys.command("revoke", epilog=examples("keys revoke f47ac10b-58cc-4372-a567-0e02b2c3d479"))
 def revoke_key(key_id: KeyArgument, database_url: DatabaseOption = None) -> None:
     """Revoke a key by its id, for good."""
-
-    async def work() -> None:
-        async with open_database(read_settings(database_url)) as engine:
-            await stored.revoke_key(engine, key_id, now())
-
-    wait_for(work())
+    run_on_database(read_settings(database_url), partial(stored.revoke_key, key_id=key_id, at=now()))

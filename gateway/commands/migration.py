@@ -2,7 +2,7 @@
 
 from gateway.commands.database import DatabaseOption, read_settings
 from gateway.commands.interruption import wait_for
-from gateway.commands.tables import hint
+from gateway.commands.terminal import hint
 from gateway.storage import migrations
 
 

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from gateway.commands.tables import hint
+from gateway.commands.terminal import hint
 
 SECONDS_BETWEEN_LINES = 10
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.commands.tables import hint
+from gateway.commands.terminal import hint
 from schema.build import SDL_FILE, sdl
 
 

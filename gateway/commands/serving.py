@@ -20,7 +20,7 @@ from gateway.app import create_app
 from gateway.commands.database import DatabaseOption, open_database, read_settings
 from gateway.commands.interruption import wait_for
 from gateway.commands.listening import bind, listen, origin
-from gateway.commands.tables import hint
+from gateway.commands.terminal import hint
 from gateway.deadlines import Deadlines
 from gateway.explorer.build import ExplorerBuildError, ensure_build
 from gateway.logs import configure
@@ -130,7 +130,7 @@ def run_workers(settings: Settings, bound: socket.socket) -> None:
     listen(bound, _BACKLOG)
     bound.set_inheritable(True)
     logger.info("Serving on %s", origin(settings.host, bound))
-    workers = Multiprocess(configuration("gateway.app:create_worker", settings), sockets=[bound])
+    workers = Multiprocess(configuration("gateway.worker:create_worker", settings), sockets=[bound])
     workers.run()
     if any(worker.exitcode == _STARTUP_FAILED for worker in workers.processes):
         sys.exit(1)

@@ -19,9 +19,9 @@ class Candidate:
     Attributes:
         id: The leak's id.
         content: The leak's half of the content hash.
-        connections: The other half, or None where the record says nothing of connections.
-        connected_in: The domain of the record that named the connections: their dates were given there.
-        replaced: The record of the same leak that came before in the batch.
+        connections: The other half, or None where the record does not mention connections.
+        connected_in: The domain of the record that named the connections, to which their dates belong.
+        replaced: The earlier record of the same leak in the batch.
     """
 
     id: str
@@ -34,11 +34,11 @@ class Candidate:
 
     @property
     def says(self) -> tuple[bytes, bytes | None]:
-        """What the content hash is made of."""
+        """What the record says: both halves of its content hash."""
         return self.content, self.connections
 
     def follow(self, earlier: "Candidate") -> None:
-        """Take the place of an earlier record: keep its status, and what else this one says nothing of."""
+        """Take the place of an earlier record: keep its status, and whatever else this one does not mention."""
         self.replaced = earlier
         self.record.status = earlier.record.status
         self.record.fingerprint = self.record.fingerprint or earlier.record.fingerprint
@@ -50,7 +50,7 @@ class Candidate:
 
 @dataclass(slots=True)
 class Counts:
-    """How many records did what."""
+    """How many records were new, changed something, or changed nothing."""
 
     new: int = 0
     updated: int = 0
@@ -58,14 +58,14 @@ class Counts:
 
 
 def candidate(record: ImportedLeak, domain: Domain) -> Candidate:
-    """A record in its domain."""
+    """A record as a candidate, in its domain."""
     id_ = record.id or leak_id(namespace_of(domain.id), record.url, record.login, record.fingerprint)
     connections = None if record.connections is None else connections_half(record.connections)
     return Candidate(id_, domain, record, leak_half(record, domain.id), connections, domain)
 
 
 def last_of_each(candidates: Iterable[Candidate]) -> dict[str, Candidate]:
-    """By id, the last record of each leak."""
+    """The last record of each leak, by id."""
     last: dict[str, Candidate] = {}
     for each in candidates:
         earlier = last.get(each.id)
@@ -76,7 +76,7 @@ def last_of_each(candidates: Iterable[Candidate]) -> dict[str, Candidate]:
 
 
 class Plan:
-    """What a batch changes, and how many records do so."""
+    """What a batch changes, and how many of its records do."""
 
     def __init__(self, organization: Organization, nodes: Nodes) -> None:
         self.changes = Changes()
@@ -85,7 +85,7 @@ class Plan:
         self._nodes = nodes
 
     def add(self, leak: Candidate, stored_hash: int | None) -> None:
-        """Plan one leak, by what is stored of it."""
+        """Plan one leak, given the content hash that is stored of it, if any."""
         changed = True
         if stored_hash is None:
             self.counts.new += 1
@@ -98,7 +98,7 @@ class Plan:
         self._count_replaced(leak, changed=changed)
 
     def finish(self) -> Changes:
-        """All changes, their rows in an order that the indexes like: links lie by what they lead to."""
+        """All changes, with links sorted by the nodes that they lead to, as their indexes are."""
         self.changes.nodes = self._nodes.take_unwritten()
         self.changes.dates = self._nodes.take_unwritten_dates()
         for rows in self.changes.links.values():
@@ -148,13 +148,13 @@ class Plan:
             self.changes.links[kind].extend([(*its_leak, id_, *listed_by, *its_leak) for id_ in ids])
 
     def _connect(self, leak: Candidate) -> Iterable[tuple[Kind, set[str]]]:
-        """The ids of what a leak is connected to, by kind; those nodes become due, with their dates."""
+        """The ids of what a leak is connected to, by kind; new nodes and dates are noted to be written."""
         if leak.record.connections is None:
             return ()
         return self._nodes.ids(leak.record.connections, leak.connected_in.number)
 
     def _count_replaced(self, leak: Candidate, *, changed: bool) -> None:
-        """Count the records that came before; their nodes stay, with their dates, as if each had been written."""
+        """Count the earlier records; their nodes and dates are written all the same, as if each had been by itself."""
         later = leak
         while (earlier := later.replaced) is not None:
             self._connect(earlier)

@@ -1,7 +1,7 @@
-"""What a record says, as a number of 64 bits: two that say the same have the same.
+"""The content hash: 64 bits that are the same for two records that say the same.
 
-The upper half stands for the leak, the lower for its connections. So a record that says nothing of connections can be
-compared with a stored leak that has some. Triage status is no part of it.
+The upper half stands for the leak, the lower half for its connections, so that a record without connections can be
+compared with a stored leak that has some. Triage status is not part of it.
 """
 
 from hashlib import blake2b
@@ -30,7 +30,7 @@ def leak_half(record: ImportedLeak, domain_id: str) -> bytes:
 
 
 def connections_half(connections: ImportedConnections) -> bytes:
-    """The half that stands for connections, whatever their order and however often each is named."""
+    """The half that stands for connections, whatever their order or repetition."""
     return _digest(
         [
             sorted(set(connections.resources)),
@@ -41,12 +41,12 @@ def connections_half(connections: ImportedConnections) -> bytes:
 
 
 def content_hash(leak: bytes, connections: bytes) -> int:
-    """Both halves as a signed number."""
+    """Both halves as one signed number of 64 bits."""
     return int.from_bytes(leak + connections, "big", signed=True)
 
 
 def halves(hash_: int) -> tuple[bytes, bytes]:
-    """The halves of a stored number: the leak's, and its connections'."""
+    """The two halves of a stored content hash: the leak's, and its connections'."""
     content = hash_.to_bytes(2 * HALF_BYTES, "big", signed=True)
     return content[:HALF_BYTES], content[HALF_BYTES:]
 

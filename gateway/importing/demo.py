@@ -12,6 +12,8 @@ from typing import Any, TypeAlias, TypeVar
 
 import orjson
 
+from gateway.importing.records import NAMES_BY_LEVEL
+
 Record: TypeAlias = dict[str, Any]
 Choice = TypeVar("Choice")
 
@@ -59,7 +61,6 @@ _PROVIDERS = ("mail.example", "post.example", "inbox.example")
 
 # What is drawn from these is as frequent as it stands in them.
 _RISKS = [level for level, weight in enumerate((4, 6, 8, 10, 12, 16, 14, 12, 9, 6, 3)) for _ in range(weight)]
-_RISK_LEVEL_NAMES = ("none", *("low",) * 3, *("medium",) * 3, *("high",) * 4)
 _STATUSES = ("new",) * 62 + ("investigating",) * 14 + ("resolved",) * 18 + ("false_positive",) * 6
 _IDENTITIES = ("staff",) * 9 + ("staff, username",) * 3 + ("private",) * 3 + ("private, username",) + ("username",) * 4
 _TARGETS = ("host",) * 9 + ("host, domain",) * 4 + ("host, domain, ip",) * 2 + ("host, ip",) * 3 + ("host, app",) * 2
@@ -137,7 +138,7 @@ class _World:
             "id": _uuid(self._bits(128)),
             "domain": domain,
             "risk_level": risk_level,
-            "risk_level_name": _RISK_LEVEL_NAMES[risk_level],
+            "risk_level_name": NAMES_BY_LEVEL[risk_level],
             "status": self._one_of(_STATUSES),
             "url": url,
             "login": users[0]["identity"],

@@ -18,21 +18,21 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class UnreadableFile(Exception):
-    """A file that cannot be read, or not to its end; the message is one line for a person."""
+    """A file that cannot be read to its end; the message is one line for a person."""
 
 
 @contextmanager
 def open_lines(name: str, report: Callable[[int], None] | None = None) -> Iterator[Iterator[bytes]]:
-    """The lines of a file for as long as it is open, each without its line feed.
+    """Open a file and give its lines, each without its line feed.
 
-    A line over the limit comes as its beginning only, one byte longer than the limit.
+    Of a line over the limit only the beginning comes, one byte longer than the limit.
 
     Args:
         name: A path; `-` is standard input, and what ends in `.gz` is decompressed.
-        report: Is told now and then, and at the end, how many bytes of the file as it lies on disk have been read.
+        report: Called now and then, and at the end, with the number of bytes read of the file as it lies on disk.
 
     Raises:
-        UnreadableFile: it is not there, may not be read, or is damaged; the last may come while reading.
+        UnreadableFile: it is missing, may not be read, or is damaged; the last may be raised while reading.
     """
     with ExitStack() as stack:
         with _reading(name):
@@ -41,7 +41,7 @@ def open_lines(name: str, report: Callable[[int], None] | None = None) -> Iterat
 
 
 def file_bytes(name: str) -> int | None:
-    """How long a file is, in bytes; None where that cannot be known."""
+    """The size of a file in bytes; None where it cannot be known."""
     try:
         return None if name == STANDARD_INPUT else Path(name).stat().st_size
     except OSError:
@@ -91,7 +91,7 @@ def _position(raw: BinaryIO, taken: int) -> int:
 
 
 def _unreported(position: int) -> None:
-    """Nobody asked how far it got."""
+    """Report nothing."""
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Ids that follow from what they name, so that importing the same thing again needs no look-up."""
+"""Ids derived from what they name, so that importing the same thing again needs no look-up."""
 
 from hashlib import sha1
 from uuid import UUID
@@ -20,7 +20,7 @@ def name_based_id(namespace: bytes, name: bytes) -> str:
 
 
 def namespace_of(id_: str) -> bytes:
-    """The namespace that an organization or a domain is to what it holds."""
+    """The UUIDv5 namespace of an organization or a domain."""
     return UUID(id_).bytes
 
 

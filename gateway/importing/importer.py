@@ -5,12 +5,12 @@ and is run again ends as if it had run once.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias
 
 from gateway.importing.changes import Candidate, Counts, Plan, candidate, last_of_each
-from gateway.importing.directory import Directory, supposed_domain
+from gateway.importing.domains import KnownDomains, supposed_domain
 from gateway.importing.nodes import Nodes
 from gateway.importing.records import BadLine, Fingerprint, ImportedLeak, parse_record
 from gateway.storage.engine import Engine, Program
@@ -43,6 +43,16 @@ class Summary:
     unchanged: int = 0
     bad: int = 0
     stopped_at: int | None = None
+
+    def plus(self, later: "Summary") -> "Summary":
+        """This and what was done after it, together."""
+        return Summary(
+            self.new + later.new,
+            self.updated + later.updated,
+            self.unchanged + later.unchanged,
+            self.bad + later.bad,
+            later.stopped_at,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +113,8 @@ async def import_leaks(
             counts, bad = await run.take(engine, batch)
         except _Stopped as stopped:
             _tell(report_bad_line, [(stopped.line_number, stopped.reason)])
-            return replace(summary, bad=summary.bad + 1, stopped_at=stopped.line_number)
-        summary = _sum(summary, counts, len(bad))
+            return summary.plus(Summary(bad=1, stopped_at=stopped.line_number))
+        summary = summary.plus(Summary(counts.new, counts.updated, counts.unchanged, len(bad)))
         _tell(report_bad_line, bad)
         if report is not None:
             report(Progress(batch[-1][0], summary))
@@ -151,7 +161,7 @@ class _Run:
         self._dry_run = dry_run
         self._strict = strict
         self._create_domains = create_domains
-        self._directory = Directory()
+        self._domains = KnownDomains()
         self._nodes = Nodes(organization)
 
     async def take(self, engine: Engine, batch: Sequence[NumberedRecord]) -> tuple[Counts, list[NumberedReason]]:
@@ -179,20 +189,20 @@ class _Run:
         return plan.counts, bad
 
     def _learn_domains(self, batch: Sequence[NumberedRecord]) -> Program[None]:
-        """Read the domains again where the batch names one that is not known yet, and add it if that is wanted."""
+        """Read the domains again if the batch names an unknown one, and add it if that is wanted."""
         records = [record for _, record in batch if not isinstance(record, BadLine)]
-        if not self._directory.lacks(records):
+        if not self._domains.lacks(records):
             return
-        self._directory = Directory((yield from self._statements.domains(self._organization.number)))
+        self._domains = KnownDomains((yield from self._statements.domains(self._organization.number)))
         if not self._create_domains:
             return
-        supposed = [supposed_domain(self._organization, name) for name in self._directory.new_names(records)]
+        supposed = [supposed_domain(self._organization, name) for name in self._domains.new_names(records)]
         if self._dry_run:
             for domain in supposed:
-                self._directory.add(domain)
+                self._domains.add(domain)
         elif supposed:
             yield from self._statements.add_domains(self._organization.number, supposed)
-            self._directory = Directory((yield from self._statements.domains(self._organization.number)))
+            self._domains = KnownDomains((yield from self._statements.domains(self._organization.number)))
 
     def _place(self, batch: Sequence[NumberedRecord]) -> tuple[list[Candidate], list[NumberedReason]]:
         candidates: list[Candidate] = []
@@ -209,16 +219,7 @@ class _Run:
     def _candidate(self, record: ImportedLeak | BadLine) -> Candidate:
         if isinstance(record, BadLine):
             raise record
-        return candidate(record, self._directory.find(record))
-
-
-def _sum(summary: Summary, counts: Counts, bad: int) -> Summary:
-    return Summary(
-        summary.new + counts.new,
-        summary.updated + counts.updated,
-        summary.unchanged + counts.unchanged,
-        summary.bad + bad,
-    )
+        return candidate(record, self._domains.find(record))
 
 
 def _tell(report_bad_line: Callable[[int, str], None] | None, bad: Iterable[NumberedReason]) -> None:

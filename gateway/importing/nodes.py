@@ -1,4 +1,4 @@
-"""The resources, users and endpoints of an import: their ids, and the rows of what is not yet written of them."""
+"""The resources, users and endpoints of an import: their ids, and the rows that are not yet written."""
 
 from typing import Generic, TypeVar
 
@@ -11,11 +11,11 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 REMEMBERED = 20_000
-"""How many nodes of a kind are remembered at most; half as many, if they were the last used, for certain."""
+"""The most nodes of a kind that are remembered; the half of them that was used last always is."""
 
 
 class Recent(Generic[K, V]):
-    """A dictionary of bounded size that forgets what was not used for long."""
+    """A cheap, approximate LRU cache: two generations of dictionaries, of which the older is dropped as a whole."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit // 2
@@ -23,7 +23,7 @@ class Recent(Generic[K, V]):
         self._old: dict[K, V] = {}
 
     def get(self, key: K) -> V | None:
-        """The value, if it is remembered."""
+        """The value of a key, or None if it was forgotten."""
         value = self._young.get(key)
         if value is None and (value := self._old.get(key)) is not None:
             self[key] = value
@@ -53,19 +53,19 @@ class Nodes:
         self._unwritten_dates: list[Row] = []
 
     def take_unwritten(self) -> dict[Kind, list[Row]]:
-        """The rows that are due, in the order of their keys."""
+        """Hand over the rows to write, in the order of their keys."""
         taken = {kind: sorted(rows, key=_id) for kind, rows in self._unwritten.items()}
         self._unwritten = {kind: [] for kind in CONNECTED}
         return taken
 
     def take_unwritten_dates(self) -> list[Row]:
-        """The dates that are due, in the order of their keys."""
+        """Hand over the dates to write, in the order of their keys."""
         taken = sorted(self._unwritten_dates)
         self._unwritten_dates = []
         return taken
 
     def ids(self, connections: ImportedConnections, domain_number: int) -> tuple[tuple[Kind, set[str]], ...]:
-        """The ids of what a record of a domain is connected to, by kind; rows that are new become due."""
+        """The ids of what a record of a domain is connected to, by kind; new rows are noted to be written."""
         return (
             (Kind.RESOURCE, {self._pair(Kind.RESOURCE, pair) for pair in connections.resources}),
             (Kind.USER, {self._pair(Kind.USER, pair) for pair in connections.users}),

@@ -1,7 +1,7 @@
-"""One line of a file becomes one validated record, or a reason why it cannot be taken.
+"""A line of a file becomes a validated record, or a reason why it is refused.
 
-A password is turned into its fingerprint here and goes no further, nor does one that stands in a URL or behind a login;
-and no reason repeats what could be one in the wrong place.
+A password becomes its fingerprint here and goes no further, and neither does one in a URL or after a login. No reason
+repeats a value that could be a password in the wrong place.
 """
 
 import re
@@ -13,11 +13,15 @@ import orjson
 
 from schema.instants import parse_instant
 from schema.records import MASK, IdentityType, LeakStatus, ResourceType, RiskLevelName
+from schema.scope import canonical_uuid
 
 MAX_LINE_BYTES = 1 << 20
 MAX_INDEXED_BYTES = 2048
-"""Of a text that stands in an index: PostgreSQL takes no index row over 2,704 bytes."""
+"""The limit of a text that is indexed: PostgreSQL takes no index row over 2,704 bytes."""
 MAX_TEXT_BYTES = 8192
+
+NAMES_BY_LEVEL = ("none", *("low",) * 3, *("medium",) * 3, *("high",) * 4)
+"""The name of each risk level, for records that have none."""
 
 Fingerprint: TypeAlias = Callable[[str | None], str | None]
 Object: TypeAlias = dict[str, Any]
@@ -25,17 +29,15 @@ Object: TypeAlias = dict[str, Any]
 _USERINFO = re.compile(r"(?<=://)([^/?#:]*):[^/?#]*(?=@)")
 """A name and a password in a URL (RFC 3986, section 3.2.1)."""
 
-_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _STATUSES = tuple(status.value for status in LeakStatus)
 _RISK_LEVEL_NAMES = tuple(name.value for name in RiskLevelName)
 _RESOURCE_TYPES = tuple(type_.value for type_ in ResourceType)
 _IDENTITY_TYPES = tuple(type_.value for type_ in IdentityType)
-_NAMES_BY_LEVEL = ("none", *("low",) * 3, *("medium",) * 3, *("high",) * 4)
 _BYTES_A_CHARACTER = 4
 
 
 class BadLine(Exception):
-    """A line that cannot be taken; the reason is one line for a person."""
+    """A line that is refused; the reason is one line for a person."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -62,13 +64,13 @@ class ImportedLeak:
     """One leak as its line tells it.
 
     Attributes:
-        id: As given, or None where it is to be derived.
+        id: As given, or None if it is to be derived.
         domain: The domain's name in lower case, if the line has it; at least one of `domain` and `domain_id` is there.
         domain_id: The domain's id, if the line has it.
         risk_level_name: A value of `RiskLevelName`, as given or by the level.
         status: A value of `LeakStatus`.
-        fingerprint: Of the password, which is gone.
-        connections: None where the line says nothing of them.
+        fingerprint: Of the password, which is not kept.
+        connections: None if the line does not mention them.
     """
 
     id: str | None
@@ -87,10 +89,10 @@ class ImportedLeak:
 
 
 def parse_record(line: bytes, fingerprint: Fingerprint) -> ImportedLeak:
-    """The record of a line; keys it does not know are passed over.
+    """The record of a line; unknown keys are ignored.
 
     Raises:
-        BadLine: it is no record, or one of its values is out of bounds.
+        BadLine: it is not a record, or one of its values is invalid.
     """
     fields = _object(line)
     password = _text(fields, "password", MAX_TEXT_BYTES)
@@ -104,7 +106,7 @@ def parse_record(line: bytes, fingerprint: Fingerprint) -> ImportedLeak:
         domain=domain,
         domain_id=domain_id,
         risk_level=risk_level,
-        risk_level_name=_choice(fields, "risk_level_name", _RISK_LEVEL_NAMES, _NAMES_BY_LEVEL[risk_level]),
+        risk_level_name=_choice(fields, "risk_level_name", _RISK_LEVEL_NAMES, NAMES_BY_LEVEL[risk_level]),
         status=_choice(fields, "status", _STATUSES, "new"),
         url=_url(fields, password),
         login=login,
@@ -129,13 +131,13 @@ def _object(line: bytes) -> Object:
 
 
 def _login(fields: Object, password: str | None) -> str:
-    """The login, without the password where that is joined to it."""
+    """The login, without the password if it ends in `:` and that."""
     login = _required_text(fields, "login", MAX_INDEXED_BYTES)
     return login.removesuffix(f":{password}") or login if password else login
 
 
 def _url(fields: Object, password: str | None) -> str | None:
-    """The URL, with a mask in the place of a password."""
+    """The URL, with any password in it masked."""
     url = _text(fields, "url", MAX_TEXT_BYTES)
     if url is None or "@" not in url:
         return url
@@ -153,7 +155,7 @@ def _domain(fields: Object) -> tuple[str | None, str | None]:
 
 def _risk_level(fields: Object) -> int:
     level = fields.get("risk_level")
-    if type(level) is not int or not 0 <= level < len(_NAMES_BY_LEVEL):
+    if type(level) is not int or not 0 <= level < len(NAMES_BY_LEVEL):
         raise BadLine("Invalid risk_level. Valid: an integer from 0 to 10.")
     return level
 
@@ -195,9 +197,10 @@ def _uuid(fields: Object, name: str) -> str | None:
     text = fields.get(name)
     if text is None:
         return None
-    if not isinstance(text, str) or not _UUID.fullmatch(text):
+    canonical = canonical_uuid(text) if isinstance(text, str) else None
+    if canonical is None:
         raise BadLine(f"Invalid {name}. Valid: a UUID.")
-    return text.lower()
+    return canonical
 
 
 def _instant(fields: Object, name: str) -> str | None:

@@ -1,7 +1,7 @@
-"""What the database itself holds a statement to, whatever the statement's conditions say.
+"""Bounds: the rows that PostgreSQL's row-level security shows a statement, whatever its conditions say.
 
-PostgreSQL's policies compare rows with settings (`leaks.organization`, `leaks.domains`, `leaks.keys`) that live as long
-as a transaction. A statement without bounds sees no row of anybody's. SQLite has no such thing.
+The policies compare rows with settings (`leaks.organization`, `leaks.domains`, `leaks.keys`) that last as long as a
+transaction. A statement without bounds sees no row at all. SQLite has no such thing.
 """
 
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from schema.scope import Scope
 
 @dataclass(frozen=True, slots=True)
 class KeyIds:
-    """The keys that a statement may see, each with its organization and domains; records it sees none."""
+    """The keys that a statement may see, with their organizations and domains, and no leaks."""
 
     ids: tuple[str, ...]
 
@@ -25,9 +25,9 @@ Bounds: TypeAlias = Scope | KeyIds | None
 
 @lru_cache(maxsize=256)
 def settings_of(bounds: Bounds) -> str:
-    """The settings that hold what follows in a transaction to its bounds, in SQL.
+    """The SQL that sets the bounds of a transaction.
 
-    Nothing but numbers and UUIDs is rendered: so they need no statement, no parameters and no round trip of their own.
+    Only numbers and UUIDs are rendered into it, so it needs no parameters and no round trip of its own.
     """
     organization, domains, keys = "", "", ""
     if isinstance(bounds, Scope):

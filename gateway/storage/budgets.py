@@ -1,27 +1,27 @@
-"""What keys have spent, as all processes know it: a leaky bucket a key, which the database's own clock drains.
+"""What keys have spent in all processes: a leaky bucket a key, drained by the database's own clock.
 
-How full a bucket is, is stored in minutes, which is how long it takes to drain. So a limit that is changed changes what
-is left along with it, and locks nobody out for what was spent under another.
+The level of a bucket is stored as the minutes that it takes to drain. A changed limit thus leaves the same part of a
+bucket, and locks nobody out for what was spent under another limit.
 """
 
 from functools import lru_cache
 
 from sqlalchemy import BigInteger, Double, bindparam, cast, func, literal_column
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import Dialect
 
 from gateway.storage.bounds import KeyIds
+from gateway.storage.dialects import SQLITE, insert_into
 from gateway.storage.engine import Engine, fetch
-from gateway.storage.statements import SQLITE, Statement
+from gateway.storage.statements import Statement
 from gateway.storage.tables import budgets
 
 _MINUTE_MILLISECONDS = 60_000.0
 _MOST_MINUTES = 2.0
-"""One that a bucket holds, and one that processes let through before they heard of each other."""
+"""One minute that a bucket holds, and one that processes may let through before they hear of each other."""
 
 
 async def spend(engine: Engine, key_id: str, points: float, points_a_minute: int) -> float:
-    """Add what a key spent, and tell how full its bucket is then, in points.
+    """Add what a key spent, and return the level of its bucket, in points.
 
     Raises:
         Unavailable: the database cannot be written to just now.
@@ -36,9 +36,8 @@ async def spend(engine: Engine, key_id: str, points: float, points_a_minute: int
 @lru_cache
 def _spending(dialect: Dialect) -> Statement:
     is_sqlite = dialect is SQLITE
-    insert = sqlite.insert if is_sqlite else postgresql.insert
     least, greatest = (func.min, func.max) if is_sqlite else (func.least, func.greatest)
-    adding = (insert(budgets)).values(
+    adding = insert_into(budgets, dialect).values(
         key_id=bindparam("key_id"), level=bindparam("minutes", type_=Double()), at=_now(is_sqlite)
     )
     passed = greatest(adding.excluded.at - budgets.c.at, 0)

@@ -1,4 +1,4 @@
-"""From a key's id to its caller: what a request asks first, in one statement."""
+"""From a key's id to its caller: the first thing a request reads, in one statement."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,9 +10,10 @@ from sqlalchemy import FromClause, Text, bindparam, case, exists, func, or_, sel
 from sqlalchemy.engine.interfaces import Dialect
 
 from gateway.storage.bounds import KeyIds
+from gateway.storage.dialects import SQLITE
 from gateway.storage.engine import Engine, fetch
 from gateway.storage.keys import is_in_force
-from gateway.storage.statements import SQLITE, Statement
+from gateway.storage.statements import Statement
 from gateway.storage.tables import domains, key_domains, keys, organizations
 from gateway.storage.types import Instant
 from schema.instants import now
@@ -22,9 +23,9 @@ from schema.scope import Caller, KeyScope
 
 @dataclass(frozen=True, slots=True)
 class StoredKey:
-    """A key as a request needs it: what it must match, and the caller that it makes.
+    """A key as authentication needs it: the hash to match, and the caller.
 
-    The caller of a key that is revoked or expired sees no domain.
+    The caller of a key that is revoked or expired sees no domains.
     """
 
     hash: str
@@ -34,7 +35,7 @@ class StoredKey:
 
 
 async def find_key(engine: Engine, key_id: str, at: str | None = None) -> StoredKey | None:
-    """The key with an id, its organization and the domains it may see at an instant, or now, in one statement."""
+    """The key with an id, its organization, and the domains that it may see at an instant, now unless given."""
     command = _key_statement(engine.dialect).bind(KeyIds((key_id,)), key_id=key_id, at=at or now())
     (rows,) = await engine.glance(fetch(command))
     return _stored_key(rows[0]) if rows else None
@@ -42,7 +43,7 @@ async def find_key(engine: Engine, key_id: str, at: str | None = None) -> Stored
 
 @lru_cache
 def _key_statement(dialect: Dialect) -> Statement:
-    # Correlated by name: two subqueries below `keys`, SQLAlchemy would read that table anew and take any key's domains.
+    # Correlated explicitly: two subqueries deep, SQLAlchemy would add `keys` to FROM again and take any key's domains.
     may_see = (
         exists()
         .where(key_domains.c.key_id == keys.c.id, key_domains.c.domain_number == domains.c.number)
@@ -56,7 +57,7 @@ def _key_statement(dialect: Dialect) -> Statement:
     )
     key = keys.c
     columns = (key.id, key.name, key.scopes, key.restricted, key.hash, key.revoked_at, key.expires_at)
-    # Whoever is not let in costs what an unknown key costs, however many domains there are.
+    # A key that is refused costs as much as an unknown one, however many domains there are.
     seen_if_let_in = case((is_in_force(), seen))
     found = (
         select(*columns, organizations.c.number, organizations.c.id, organizations.c.name, seen_if_let_in)
@@ -67,7 +68,7 @@ def _key_statement(dialect: Dialect) -> Statement:
 
 
 def _rows_as_json(dialect: Dialect, table: FromClause) -> Any:
-    """The domains as one JSON text: an array of number, id, name and when it was archived, each."""
+    """The domains as one JSON text: an array of [number, id, name, archived at]."""
     archived_at = Instant().column_expression(table.c.archived_at)
     parts = (table.c.number, table.c.id, table.c.name, archived_at)
     if dialect is SQLITE:

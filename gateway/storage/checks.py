@@ -1,14 +1,15 @@
-"""Whether a database is whole: what its engine can tell, and what only its tables promise."""
+"""Checks a database: what its engine can verify, and what only the meaning of its tables promises."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Integer, Select, Table, and_, cast, func, or_, select
 
+from gateway.storage.dialects import SQLITE
 from gateway.storage.engine import Damaged, Engine, Rows, fetch
 from gateway.storage.migrations import is_at_head
 from gateway.storage.policies import BOUNDED, HAS_ITS_POLICIES, IS_FORCED
-from gateway.storage.statements import SQLITE, Command, Statement
+from gateway.storage.statements import Command, Statement
 from gateway.storage.tables import MONTH, REPEATED, endpoint_dates, leaks, links, metadata, nodes
 from gateway.storage.types import NO_MONTH, Instant
 from schema.records import Kind
@@ -27,10 +28,10 @@ Check = Callable[[Engine], Awaitable[Sequence[str]]]
 
 
 async def find_troubles(engine: Engine) -> list[str]:
-    """What is wrong with an open database, a line each; nothing is written.
+    """What is wrong with an open database, one line each. It writes nothing.
 
     Raises:
-        Unavailable: it does not answer just now.
+        Unavailable: the database does not answer.
     """
     own = _SQLITE if engine.dialect is SQLITE else _POSTGRESQL
     checks: tuple[Check, ...] = (*own, _version, _links, _months, _dates)
@@ -57,7 +58,7 @@ async def _references(engine: Engine) -> Sequence[str]:
 
 
 async def _tables(engine: Engine) -> Sequence[str]:
-    """Each table is read whole, so that the server compares the checksum of its every page."""
+    """Every table is read as a whole, so that the server verifies the checksum of each page."""
     troubles = []
     for table in metadata.tables.values():
         try:
@@ -85,7 +86,7 @@ async def _constraints(engine: Engine) -> Sequence[str]:
 
 
 async def _links(engine: Engine) -> Sequence[str]:
-    """What a link repeats of its leak, no constraint holds to."""
+    """No constraint keeps what a link repeats the same as its leak's."""
     if not await is_at_head(engine):
         return ()
     return [
@@ -96,7 +97,7 @@ async def _links(engine: Engine) -> Sequence[str]:
 
 
 async def _months(engine: Engine) -> Sequence[str]:
-    """A month is worked out where a leak is written."""
+    """No constraint keeps a month the one that its date lies in."""
     if not await is_at_head(engine):
         return ()
     is_another = or_(*(leaks.c[month] != _month(leaks.c[date]) for date, month in MONTH.items()))
@@ -105,7 +106,7 @@ async def _months(engine: Engine) -> Sequence[str]:
 
 
 async def _dates(engine: Engine) -> Sequence[str]:
-    """What a domain's leaks gave, the organization's leaks gave."""
+    """No constraint keeps an endpoint's date the newest of those of its domains."""
     if not await is_at_head(engine):
         return ()
     count = await _count(engine, _too_new())

@@ -1,4 +1,4 @@
-"""Which of the rows that it may see a read asks for."""
+"""Filters, cursors and orders as SQL: which of the rows in scope a read asks for."""
 
 from collections.abc import Callable, Collection
 from typing import Any, Final
@@ -6,8 +6,8 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, FromClause, Select, bindparam, func, literal_column, select, tuple_
 from sqlalchemy.engine.interfaces import Dialect
 
+from gateway.storage.dialects import SQLITE, is_in, only_if, unindexed
 from gateway.storage.scope import Condition, of_organization
-from gateway.storage.statements import SQLITE, is_in, only_if, unindexed
 from gateway.storage.tables import LISTED_BY, leaks, links, nodes
 from schema.pages import Order, PageRequest
 from schema.records import Kind
@@ -20,16 +20,16 @@ NODE_FILTERS: Final = {
     "identity": (Kind.USER, "identity"),
     "resource": (Kind.RESOURCE, "resource"),
 }
-"""The parts that name what leaks are connected to; those first that tend to leave less."""
+"""The parts that name what leaks are connected to, the ones that tend to leave fewer leaks first."""
 
 
 def _is_before(column: ColumnElement[Any], name: str) -> Condition:
-    # No date counts as older than any, and still lies in no range.
+    # A missing date is stored as one before all others, and still lies in no range.
     return (column < bindparam(name)) & (column > bindparam("no_date", None, type_=column.type))
 
 
 def _contains(column: ColumnElement[Any], name: str, dialect: Dialect) -> Condition:
-    """Whether a text holds another, upper and lower case of ASCII being one."""
+    """Whether a text contains another, ignoring case in ASCII."""
     if dialect is SQLITE:
         return func.instr(func.lower(column), bindparam(name)) > 0
     return func.strpos(func.lower(column.collate("C")), bindparam(name)) > 0
@@ -49,19 +49,19 @@ _COLUMN_FILTERS: Final[dict[str, tuple[str, Callable[[ColumnElement[Any], str, D
 }
 
 NAMED: Final = (*NODE_FILTERS, "login")
-"""The parts of a filter that ids of leaks can be found for at once."""
+"""The parts of a filter that name one thing, by which the ids of its leaks can be found."""
 
 FILTERED: Final = {part: column for part, (column, _) in _COLUMN_FILTERS.items()}
-"""The column that a part of a filter hangs on, where it hangs on one."""
+"""The column that each part of a filter compares, for the parts that compare one."""
 
 
 def parts(wanted: Filter) -> tuple[str, ...]:
-    """The parts of a filter that are set: with them a statement's text is known."""
+    """The parts of a filter that are set; they decide its SQL."""
     return tuple(name for name in Filter.__slots__ if getattr(wanted, name) is not None)
 
 
 def filter_values(wanted: Filter, at: str = "") -> dict[str, Any]:
-    """What the conditions of a filter bind; `at` tells the values of one read of a statement from another's."""
+    """The values that the conditions of a filter bind, their names prefixed with `at`."""
     return {at + name: getattr(wanted, name) for name in parts(wanted)}
 
 
@@ -72,7 +72,7 @@ def matches(
     at: str = "",
     *,
     listed: FromClause | None = None,
-    looked_at: Collection[str] = (),
+    unindexed_parts: Collection[str] = (),
 ) -> list[Condition]:
     """The conditions of a filter on a row of leaks.
 
@@ -80,27 +80,27 @@ def matches(
         leak: The row.
         wanted: The parts of the filter.
         dialect: The engine's.
-        at: What tells the values of one read of a statement from another's.
-        listed: A link to the leak: what it repeats is looked for there, so that its index tells without the leak.
-        looked_at: The parts that no index may be chosen for.
+        at: A prefix of the names of bound values, to tell one read of a statement from another.
+        listed: A link to the leak. What it repeats of the leak is compared there, so that its index is enough.
+        unindexed_parts: The parts by which no index may be chosen.
     """
     rows = leak if listed is None else listed
-    return [_holds(part, rows, leak, dialect, at + part, is_looked_at=part in looked_at) for part in wanted]
+    return [_holds(part, rows, leak, dialect, at + part, is_unindexed=part in unindexed_parts) for part in wanted]
 
 
 def is_listed(part: str) -> bool:
-    """Whether a part of a filter can be told without the row of the leak."""
+    """Whether a part of a filter can be compared without the row of the leak."""
     return part in NAMED or FILTERED[part] in LISTED_BY
 
 
 def _holds(
-    part: str, rows: FromClause, leak: FromClause, dialect: Dialect, name: str, *, is_looked_at: bool
+    part: str, rows: FromClause, leak: FromClause, dialect: Dialect, name: str, *, is_unindexed: bool
 ) -> Condition:
     if part in NODE_FILTERS or (part in NAMED and "id" not in rows.c):
-        return _is_among(rows, leaks_of(part, name), dialect, is_probed=is_looked_at)
+        return _is_among(rows, leaks_of(part, name), dialect, is_probed=is_unindexed)
     column_name, holds = _COLUMN_FILTERS[part]
     column = (rows if is_listed(part) else leak).c[column_name]
-    return holds(unindexed(column, dialect) if is_looked_at else column, name, dialect)
+    return holds(unindexed(column, dialect) if is_unindexed else column, name, dialect)
 
 
 def _is_among(rows: FromClause, ids: Select[Any], dialect: Dialect, *, is_probed: bool) -> Condition:
@@ -108,18 +108,15 @@ def _is_among(rows: FromClause, ids: Select[Any], dialect: Dialect, *, is_probed
     if not is_probed:
         return leak_id.in_(ids)
     probe = ids.where(ids.selected_columns[0] == leak_id)
-    # Without an OFFSET PostgreSQL makes a join of it, and goes through all rows.
+    # Without an OFFSET PostgreSQL turns it into a join and reads all rows.
     return (probe if dialect is SQLITE else probe.offset(literal_column("0"))).exists()
 
 
-def leaks_of(part: str, name: str, turn: Condition | None = None) -> Select[Any]:
-    """The ids of the leaks that have what a part of a filter names, which a link to a leak does not repeat.
-
-    What they are connected to is looked for if it is its turn.
-    """
+def leaks_of(part: str, name: str, is_chosen: Condition | None = None) -> Select[Any]:
+    """The ids of the leaks that have what a part of a filter names; none unless `is_chosen` holds."""
     if part == "login":
         leak = leaks.alias(f"{name}_leak")
-        organization = only_if(turn, bindparam("organization"))
+        organization = only_if(is_chosen, bindparam("organization"))
         return select(leak.c.id).where(
             leak.c.organization_number == organization, leak.c.login_folded == bindparam(name)
         )
@@ -129,7 +126,7 @@ def leaks_of(part: str, name: str, turn: Condition | None = None) -> Select[Any]
         select(link.c.leak_id)
         .join(node, (node.c.organization_number == link.c.organization_number) & (node.c.id == link.c.node_id))
         .where(
-            node.c.organization_number == only_if(turn, bindparam("organization")),
+            node.c.organization_number == only_if(is_chosen, bindparam("organization")),
             node.c[column] == bindparam(name),
             of_organization(link),
         )
@@ -142,7 +139,7 @@ def leaks_of(part: str, name: str, turn: Condition | None = None) -> Select[Any]
 def within(
     page: PageRequest, order: Order, value: ColumnElement[Any], row_id: ColumnElement[Any], at: str = ""
 ) -> list[Condition]:
-    """The conditions that keep a read between a page's two places (keyset)."""
+    """The conditions that keep a read between a page's two cursors (keyset pagination)."""
     place = tuple_(value, row_id)
     after, before = (
         tuple_(bindparam(f"{at}{end}_value", type_=value.type), bindparam(f"{at}{end}_id", type_=row_id.type))
@@ -157,7 +154,7 @@ def within(
 
 
 def page_values(page: PageRequest, at: str = "") -> dict[str, Any]:
-    """What a page's places bind."""
+    """The values that the cursors of a page bind."""
     values = {}
     for end in ("after", "before"):
         if (key := getattr(page, end)) is not None:
@@ -166,5 +163,5 @@ def page_values(page: PageRequest, at: str = "") -> dict[str, Any]:
 
 
 def ordering(page: PageRequest, order: Order, *columns: ColumnElement[Any]) -> list[ColumnElement[Any]]:
-    """The direction in which rows are read: the page's own, so that its limit cuts the right end."""
+    """The ORDER BY of a page: a page from the end is read backward, so that its limit cuts the right end."""
     return [column.desc() if order.descending != page.backward else column.asc() for column in columns]

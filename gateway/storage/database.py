@@ -1,4 +1,4 @@
-"""From a URL to a database that is open, of either engine."""
+"""From a URL to an engine, SQLite's or PostgreSQL's."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,7 +16,7 @@ def parse_url(text: str) -> URL:
     """The parts of `sqlite:///PATH` or `postgresql://USER:PASSWORD@HOST:PORT/NAME`.
 
     Raises:
-        DatabaseError: it is neither; the message does not repeat it, since it may hold a password.
+        DatabaseError: it is neither. The message does not repeat it, since it may hold a password.
     """
     try:
         url = make_url(text)
@@ -31,7 +31,7 @@ def parse_url(text: str) -> URL:
 
 
 def sqlite_path(url: URL) -> Path:
-    """Where the file of a SQLite URL lies."""
+    """The path of a SQLite URL's file."""
     return Path(str(url.database)).expanduser().absolute()
 
 
@@ -43,7 +43,7 @@ def make_engine(
     serving_role: str | None = None,
     statement_seconds: float | None = None,
 ) -> SQLiteEngine | PostgreSQLEngine:
-    """The engine for the database at a URL, not open yet: to serve, where a role for that is named, or to administer.
+    """The engine for the database at a URL, not open yet: to serve if a serving role is given, else to administer.
 
     PostgreSQL itself ends a statement after `statement_seconds`.
 
@@ -59,7 +59,7 @@ def make_engine(
 
 @asynccontextmanager
 async def open_engine(text: str, serving_role: str | None = None) -> AsyncIterator[Engine]:
-    """Open the database at a URL and close it at the end: to administer, where no role is named to serve as.
+    """Open the database at a URL, to serve if a serving role is given, else to administer; and close it at the end.
 
     Raises:
         DatabaseError: the URL cannot be read, or what it names cannot be opened or is not ours.

@@ -1,4 +1,4 @@
-"""What both engines can do: run a program of statements, and open a transaction to write."""
+"""The protocol of both engines: they run programs of statements, and open transactions that write."""
 
 from collections.abc import Generator, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -13,11 +13,11 @@ T = TypeVar("T")
 Rows: TypeAlias = Sequence[Sequence[Any]]
 
 Program: TypeAlias = Generator[Sequence[Command], Sequence[Rows], T]
-"""Yields the statements of one step, is sent their rows, and returns what it made of them.
+"""A generator that yields the statements of one step, is sent their rows, and returns its result.
 
 A step without statements is a pause: the program has worked for long, and others may go first.
 
-It knows nothing of connections or waiting, so each engine runs it where that is cheapest.
+It knows nothing of connections and awaits nothing, so each engine runs it where that is cheapest.
 """
 
 
@@ -26,7 +26,7 @@ class DatabaseError(Exception):
 
 
 class Damaged(DatabaseError):
-    """The database does not hold together any more."""
+    """The database is corrupt."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"The database is damaged: {reason}. Run: python -m gateway check")
@@ -37,7 +37,7 @@ class OtherTables(Unavailable):
 
 
 class Transaction(Protocol):
-    """A transaction that is open."""
+    """An open transaction."""
 
     async def run(self, program: Program[T]) -> T:
         """Run a program within the transaction."""
@@ -45,11 +45,11 @@ class Transaction(Protocol):
 
 
 class Engine(Protocol):
-    """A database that is open.
+    """A database, opened by `open`.
 
     Attributes:
-        dialect: How SQL is written for it.
-        is_damaged: Whether a statement has met damage since it was opened.
+        dialect: The SQL that it takes.
+        is_damaged: Whether a statement has found it damaged since it was opened.
     """
 
     dialect: Dialect
@@ -59,7 +59,7 @@ class Engine(Protocol):
         """Open the connections.
 
         Raises:
-            DatabaseError: the database cannot be used as it is.
+            DatabaseError: the database cannot be used; the message says why.
         """
         ...
 
@@ -67,31 +67,31 @@ class Engine(Protocol):
         """Run a program that reads.
 
         Raises:
-            Unavailable: the database does not answer just now.
-            Damaged: what it reads does not hold together.
+            Unavailable: the database does not answer.
+            Damaged: what it reads is corrupt.
         """
         ...
 
     async def glance(self, program: Program[T]) -> T:
-        """Run a program that reads little, and waits for nothing that operations read.
+        """Run a program that reads little, without waiting for what operations read.
 
         Raises:
-            Unavailable: the database does not answer just now.
-            Damaged: what it reads does not hold together.
+            Unavailable: the database does not answer.
+            Damaged: what it reads is corrupt.
         """
         ...
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
-        """Open a transaction that writes; it is committed at the end, or rolled back where an error ends it.
+        """Open a transaction that writes; it is committed at the end, or rolled back if an error ends it.
 
         Raises:
-            Unavailable: the database does not answer just now.
-            Damaged: it does not hold together, so it is not written to.
+            Unavailable: the database does not answer, or cannot be written to.
+            Damaged: it is corrupt, so it is not written to.
         """
         ...
 
     async def close(self) -> None:
-        """Give every connection back."""
+        """Close every connection."""
         ...
 
 

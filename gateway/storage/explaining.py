@@ -1,4 +1,4 @@
-"""What the statements of a program cost, level by level."""
+"""Measures the statements of a program, level by level."""
 
 from time import perf_counter_ns
 from typing import TypeVar
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 def measured(program: Program[T], levels: list[Level]) -> Program[T]:
-    """The same program, with each level's statements run one by one, so that each has a time of its own."""
+    """The same program, with the statements of each level run and timed one by one; adds what they cost to `levels`."""
     try:
         commands = next(program)
         while True:

@@ -1,4 +1,4 @@
-"""The statements of an export: an organization's leaks by id, and what a run of them is connected to."""
+"""The statements of an export: an organization's leaks by id in batches, and what each batch is connected to."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -7,8 +7,9 @@ from typing import Any
 from sqlalchemy import bindparam, select
 from sqlalchemy.engine.interfaces import Dialect
 
+from gateway.storage.dialects import is_in
 from gateway.storage.engine import Program, Rows
-from gateway.storage.statements import Statement, is_in
+from gateway.storage.statements import Statement
 from gateway.storage.tables import leaks, links, nodes
 from schema.records import CONNECTED, Kind, columns
 
@@ -25,9 +26,9 @@ class ExportStatements:
     def batch(
         self, organization: int, domains: Sequence[int], from_id: str, limit: int
     ) -> Program[tuple[Rows, dict[Kind, Rows]]]:
-        """At most `limit` leaks of some domains by id, from an id on, and what they are connected to.
+        """At most `limit` leaks of some domains by id, from an id on, and what they are connected to, by kind.
 
-        A leak has the columns of its record; a connected row its leak's id, and then the columns of its own.
+        A leak's row has the columns of its record; a connected row has its leak's id before the columns of its record.
         """
         (found,) = yield [
             self._leaks.bind(organization=organization, domains=tuple(domains), from_id=from_id, limit=limit)

@@ -1,9 +1,9 @@
-"""Programs that read share the way into a connection's thread, and there whatever they have in common.
+"""Programs that read share hops into a connection's thread, and there the statements that they have in common.
 
-The way in and back costs more than a small statement, and so does every change of hands of the interpreter's lock. So
-all that wait when a thread comes free go in together: what several ask in the same words is read once, and rows that
-several look for by id are looked for at once. One thread does it all while it is quick. Where something waits longer,
-the next thread helps; and nobody holds on to a thread while others wait that might have another.
+A hop into a thread and back costs more than a small statement, and so does every handover of the interpreter's lock. So
+all programs that wait when a thread comes free go in together: a statement that several ask is run once, and rows that
+several look up by id are read together. One thread does everything while that is quick; where something waits longer,
+the next thread helps. No program keeps a thread for long while others wait that could have another.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from time import perf_counter
 from typing import Any, Protocol, TypeVar
 
 from gateway.storage.engine import Program, Rows
-from gateway.storage.statements import Command, LookUp, Sharing
+from gateway.storage.statements import Command, PointQuery, Sharing
 
 T = TypeVar("T")
 
@@ -32,14 +32,14 @@ class Thread(Protocol):
 
 
 class ReadingConnection(sqlite3.Connection):
-    """Reads for one program after the other, and stops in the middle of a statement that nobody waits for any more.
+    """Reads for one program after another, and stops in the middle of a statement that nobody waits for any longer.
 
-    SQLite asks in its own thread, between two steps of the statement that runs. So it is always the right one that
-    ends, which `interrupt` from another thread could not promise where programs share a hop.
+    SQLite calls the progress handler in the connection's thread, between two steps of the running statement. So the
+    right statement ends, which `interrupt` from another thread could not promise where programs share a hop.
     """
 
     steps_between_looks = 200_000
-    """Some milliseconds: no statement of a common size is ever asked about."""
+    """Some milliseconds: statements of common size end before the handler is called."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -50,7 +50,7 @@ class ReadingConnection(sqlite3.Connection):
         self.execute("PRAGMA mmap_size = 1073741824")
 
     def read(self, command: Command, times: int = 1) -> Rows:  # noqa: ARG002 - it may take as long as it takes
-        """The rows that a command gives, which stands for so many."""
+        """The rows of a command, which stands for so many commands."""
         return execute(self, command)
 
     def pause(self) -> None:
@@ -61,7 +61,7 @@ class ReadingConnection(sqlite3.Connection):
 
 
 class Waiting:
-    """A program that waits to be run, and whoever waits for what becomes of it."""
+    """A program that waits to be run, and the future of its outcome."""
 
     __slots__ = ("commands", "future", "is_over", "outcome", "program")
 
@@ -69,9 +69,9 @@ class Waiting:
         self.program = program
         self.future = future
         self.commands: Sequence[Command] | None = None
-        """What it asks next, once it was begun."""
+        """The commands that it yielded last; None before it has begun."""
         self.is_over = False
-        """Whether it has ended without asking anything; it cannot be begun again."""
+        """Whether it ended without any command, with `outcome`."""
         self.outcome: Any = None
 
 
@@ -86,13 +86,13 @@ class Readers:
         self._draining: set[asyncio.Task[None]] = set()
 
     def run(self, program: Program[T]) -> "asyncio.Future[T]":
-        """What a program comes to."""
+        """Run a program; the future has its outcome."""
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self.take(Waiting(program, future))
         return future
 
     def take(self, waiting: Waiting) -> None:
-        """Run a program that waits, begun or not."""
+        """Run a waiting program, which may have begun already."""
         self._waiting.append(waiting)
         if len(self._idle) == self._most:
             self._drain_in(self._idle.pop())
@@ -100,7 +100,7 @@ class Readers:
             self._looking = asyncio.get_running_loop().call_later(_PATIENCE_SECONDS, self._help)
 
     def _help(self) -> None:
-        """Let one more thread do what has waited for so long."""
+        """Let one more thread take what still waits."""
         self._looking = None
         if self._waiting and self._idle:
             self._drain_in(self._idle.pop())
@@ -122,13 +122,13 @@ class Readers:
     async def _outcomes(self, thread: Thread, taken: list[Waiting]) -> list[Any]:
         try:
             outcomes: list[Any] = await thread.call(run_some, taken)
-        except Exception as error:  # noqa: BLE001 - the connection is gone; each is told so
+        except Exception as error:  # noqa: BLE001 - the connection is gone; each program gets the error
             return [error] * len(taken)
         return outcomes
 
 
 def tell(future: "asyncio.Future[Any]", outcome: Any) -> None:
-    """Let whoever waits know what became of a program."""
+    """Settle the future of a program, unless it was cancelled."""
     if future.done():
         return
     if isinstance(outcome, Exception):
@@ -138,10 +138,7 @@ def tell(future: "asyncio.Future[Any]", outcome: Any) -> None:
 
 
 def run_some(connection: ReadingConnection, waiting: list[Waiting]) -> list[Any]:
-    """What becomes of programs that were all waiting: of as many as are done in a moment, but of one at the least.
-
-    Those that are done stand in front, then.
-    """
+    """Run waiting programs for a moment, and at least one; return the outcomes of those that were run, in order."""
     hop = _Hop(connection)
     hop.begin(waiting)
     ends_at = perf_counter() + _PATIENCE_SECONDS
@@ -154,25 +151,25 @@ def run_some(connection: ReadingConnection, waiting: list[Waiting]) -> list[Any]
 
 
 class _Hop:
-    """What is read while programs have the connection's thread."""
+    """One hop into the connection's thread, and the rows that its programs share."""
 
     def __init__(self, connection: ReadingConnection) -> None:
         self._connection = connection
         self._known: dict[Hashable, Rows] = {}
 
     def begin(self, waiting: list[Waiting]) -> None:
-        """Let programs ask their first questions; all rows that several look for by id are asked for at once."""
-        ids: dict[LookUp, set[str]] = {}
+        """Begin all programs, and read the rows together that several of them look up by id."""
+        ids: dict[PointQuery, set[str]] = {}
         for one in waiting:
             for command in self._first(one):
                 if command.sharing is not None:
-                    ids.setdefault(command.sharing.look_up, set()).add(command.sharing.id)
+                    ids.setdefault(command.sharing.query, set()).add(command.sharing.id)
         self._connection.outcome = None
-        for look_up, together in ids.items():
+        for query, together in ids.items():
             if len(together) > 1:
-                # Whatever goes wrong, each finds out for itself.
+                # If that fails, each program reads for itself and gets its own error.
                 with suppress(sqlite3.Error):
-                    self._look_for(look_up, together)
+                    self._read_together(query, together)
 
     def _first(self, one: Waiting) -> Iterable[Command]:
         if one.commands is None and not one.is_over:
@@ -184,13 +181,13 @@ class _Hop:
                 one.is_over, one.outcome = True, error
         return one.commands or ()
 
-    def _look_for(self, look_up: LookUp, ids: Collection[str]) -> None:
-        found = {row[0]: [row] for row in self._connection.read(look_up.together([*ids]), len(ids))}
+    def _read_together(self, query: PointQuery, ids: Collection[str]) -> None:
+        found = {row[0]: [row] for row in self._connection.read(query.together([*ids]), len(ids))}
         for id_ in ids:
-            self._known[Sharing(look_up, id_)] = found.get(id_, ())
+            self._known[Sharing(query, id_)] = found.get(id_, ())
 
     def outcome(self, one: Waiting) -> Any:
-        """What becomes of a program in the end: a result, or an error."""
+        """Run a program to its end: its result, or the exception that it raised."""
         if one.commands is None:
             return one.outcome
         self._connection.outcome = one.future
@@ -213,7 +210,7 @@ class _Hop:
 
 
 def finish(execute: Callable[[Command], Rows], program: Program[T], commands: Sequence[Command]) -> T:
-    """Run a program from its first questions to its end."""
+    """Run a program to its end, from the commands that it yielded first."""
     try:
         while True:
             commands = program.send([execute(command) for command in commands])
@@ -223,7 +220,7 @@ def finish(execute: Callable[[Command], Rows], program: Program[T], commands: Se
 
 
 def execute(connection: sqlite3.Connection, command: Command) -> Rows:
-    """The rows that a command gives."""
+    """The rows of a command."""
     if command.many:
         connection.executemany(command.sql, command.values)
         return ()

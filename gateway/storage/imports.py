@@ -1,4 +1,4 @@
-"""The statements of an import: what is stored already, and a batch's changes to it."""
+"""The statements of an import: they read what is stored already, and apply a batch's changes to it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -6,20 +6,20 @@ from functools import cache
 from typing import Any, TypeAlias
 
 from sqlalchemy import Table, bindparam, delete, func, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import Dialect
 
+from gateway.storage.dialects import insert_into, is_in
 from gateway.storage.engine import DatabaseError, Program
 from gateway.storage.migrations import VERSION, head
-from gateway.storage.statements import SQLITE, Command, Statement, is_in
+from gateway.storage.statements import Command, Statement
 from gateway.storage.tables import domains, endpoint_dates, leaks, links, nodes, organizations
 from schema.records import CONNECTED, Domain, Kind
 
 Row: TypeAlias = tuple[Any, ...]
-"""Values in the order of their table's columns, where nothing else is said."""
+"""Values in the order of their table's columns, unless said otherwise."""
 
 _KEPT = {"organization_number", "id", "status"}
-"""What a leak that is seen again keeps: its key, and where it stands in triage."""
+"""The columns that a leak keeps when it is seen again: its key, and its triage status."""
 
 
 def _rows_by_kind() -> dict[Kind, list[Row]]:
@@ -31,15 +31,15 @@ class Changes:
     """What a batch changes.
 
     Attributes:
-        nodes: What leaks are connected to, by kind; those that are stored already are passed over, and of an
-            endpoint's dates the newest stays.
-        dates: Those that leaks of a domain gave endpoints; of each domain's the newest stays.
-        leaks: The new and the updated.
+        nodes: What leaks are connected to, by kind; those stored already are skipped, except that the newest date of an
+            endpoint is kept.
+        dates: The dates of endpoints in each domain; the newest is kept.
+        leaks: New and updated leaks.
         unlinked: The ids of leaks whose connections are replaced by those in `links`.
-        restated: Leaks whose connections stay, but are listed by other values: domain number, risk level, first seen,
-            added at, the months of both, risk level's name, organization number and id.
-        links: The new connections, by kind: a row, and once more the organization number and the id of its leak, which
-            tells the status.
+        restated: Leaks whose connections stay, but repeat other values: domain number, risk level, first seen, added
+            at, the months of both, risk level's name; then organization number and id.
+        links: The new connections, by kind: a row, then once more its leak's organization number and id, by which the
+            status is looked up.
     """
 
     nodes: dict[Kind, list[Row]] = field(default_factory=_rows_by_kind)
@@ -98,17 +98,17 @@ class ImportStatements:
         return [Domain(*row) for row in rows]
 
     def add_domains(self, organization: int, new: Sequence[Domain]) -> Program[None]:
-        """Add domains, whatever their numbers; one whose name is taken is passed over."""
+        """Add domains, ignoring their numbers; one whose name is taken is skipped."""
         rows = [(organization, domain.id, domain.name, domain.archived_at) for domain in new]
         yield [_many(self._add_domain, rows)]
 
     def content_hashes(self, organization: int, ids: list[str]) -> Program[dict[str, int]]:
-        """The content hash of each of the leaks that is stored."""
+        """The content hashes of those of the leaks that are stored, by id."""
         (rows,) = yield [self._hashes.bind(organization=organization, ids=ids)]
         return {row[0]: row[1] for row in rows}
 
     def apply(self, organization: int, changes: Changes) -> Program[None]:
-        """Write a batch's changes; the organization is locked."""
+        """Write a batch's changes; the organization must be locked."""
         unlinked = {"organization": organization, "ids": changes.unlinked}
         commands = [_many(self._put_node[kind], changes.nodes[kind]) for kind in CONNECTED]
         commands += [_many(self._put_date, changes.dates), _many(self._put_leak, changes.leaks)]
@@ -130,13 +130,13 @@ def _many(statement: Statement, rows: Sequence[Row]) -> Command:
 
 
 def _upsert(table: Table, dialect: Dialect) -> Any:
-    insert_ = sqlite.insert if dialect is SQLITE else postgresql.insert
-    return insert_(table).values({column.name: bindparam(column.name, type_=column.type) for column in table.c})
+    values = {column.name: bindparam(column.name, type_=column.type) for column in table.c}
+    return insert_into(table, dialect).values(values)
 
 
 def _insert_link(table: Table) -> Any:
     values: dict[str, Any] = {column.name: bindparam(column.name, type_=column.type) for column in table.c}
-    # The status is the leak's own: one that is seen again keeps it, whatever its record says.
+    # The stored leak's status: a leak that is seen again keeps it, whatever its record says.
     is_its_leak = (leaks.c.organization_number == bindparam("of_organization")) & (
         leaks.c.id == bindparam("of_leak", type_=leaks.c.id.type)
     )
@@ -145,16 +145,15 @@ def _insert_link(table: Table) -> Any:
 
 
 def _insert_domain(dialect: Dialect) -> Any:
-    insert_ = sqlite.insert if dialect is SQLITE else postgresql.insert
     columns = [column for column in domains.c if column is not domains.c.number]
     values = {column.name: bindparam(column.name, type_=column.type) for column in columns}
-    return insert_(domains).values(values).on_conflict_do_nothing()
+    return insert_into(domains, dialect).values(values).on_conflict_do_nothing()
 
 
 def _put_leak(dialect: Dialect) -> Any:
     statement = _upsert(leaks, dialect)
     given = {column.name: statement.excluded[column.name] for column in leaks.c if column.name not in _KEPT}
-    # A password that is masked by now says nothing against the one that was known.
+    # A record whose password is masked does not erase a fingerprint that is known.
     given["fingerprint"] = func.coalesce(statement.excluded.fingerprint, leaks.c.fingerprint)
     return statement.on_conflict_do_update(index_elements=[leaks.c.organization_number, leaks.c.id], set_=given)
 
@@ -166,7 +165,7 @@ def _put_node(kind: Kind, dialect: Dialect) -> Any:
 
 
 def _put_newest(table: Table, dialect: Dialect) -> Any:
-    """Of a row's dates the newest stays."""
+    """Insert a row, or update its date if that is newer."""
     statement = _upsert(table, dialect)
     return statement.on_conflict_do_update(
         index_elements=list(table.primary_key),

@@ -1,4 +1,4 @@
-"""Keys as administrators see and change them, and when each was last used."""
+"""Keys as administrators list and change them, and when each was last used."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ async def add_key(
     created_at: str,
     expires_at: str | None,
 ) -> None:
-    """Keep a new key; `domain_numbers` of None lets it see every domain."""
+    """Add a key; it sees every domain if `domain_numbers` is None."""
     values = {
         "id": key_id,
         "organization_number": organization.number,
@@ -114,7 +114,7 @@ async def find_listed_key(engine: Engine, key_id: str) -> ListedKey:
 
 
 async def revoke_key(engine: Engine, key_id: str, at: str) -> None:
-    """Revoke a key; one that is revoked already stays so since when it was.
+    """Revoke a key; one that is revoked already keeps its time.
 
     Raises:
         NotFound: there is none with this id.
@@ -128,7 +128,7 @@ async def revoke_key(engine: Engine, key_id: str, at: str) -> None:
 async def rotate_key(
     engine: Engine, key_id: str, *, successor_id: str, hash_: str, at: str, expires_at: str | None, ends_at: str
 ) -> None:
-    """Keep a successor with a key's name, scopes and domains, and let the key itself expire at `ends_at` at the latest.
+    """Add a successor with a key's name, scopes and domains, and let the key itself expire at `ends_at` at the latest.
 
     Raises:
         BadUserInput: the key is revoked or expired.
@@ -176,10 +176,10 @@ def _ending(dialect: Dialect) -> Statement:
 
 
 async def record_uses(engine: Engine, last_used_at: Mapping[str, str]) -> None:
-    """Keep when each key was last used, by its id; what is known to be later stays."""
+    """Write when each key was last used, by its id; a later time that is stored stays."""
     at = bindparam("at", type_=Instant())
     change = update(keys).where(keys.c.id == bindparam("key_id"), keys.c.last_used_at < at).values(last_used_at=at)
-    # In one order, so that two processes wait for each other at one row and not at two.
+    # In a fixed order, so that two processes cannot deadlock.
     rows = [{"key_id": key_id, "at": last_used_at[key_id]} for key_id in sorted(last_used_at)]
     async with engine.transaction() as transaction:
         await transaction.run(fetch(Statement(change, engine.dialect).bind_many(rows, KeyIds(tuple(last_used_at)))))

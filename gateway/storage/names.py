@@ -1,4 +1,4 @@
-"""Names of organizations, domains and keys: what they may be, and what is meant by one."""
+"""Names of organizations, domains and keys: which are valid, and which thing one refers to."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ Named = TypeVar("Named", Organization, Domain)
 
 
 def checked_name(name: str, what: str) -> str:
-    """A name without white space around it.
+    """A valid name, stripped of white space around it.
 
     Raises:
         BadUserInput: it is empty, too long, or holds a control character.
@@ -25,5 +25,5 @@ def checked_name(name: str, what: str) -> str:
 
 
 def by_name_or_id(known: Sequence[Named], name: str, id_: str | None) -> Named | None:
-    """The one with an id, else with a name: whoever names something after another's id does not get in its way."""
+    """The one with this id, else with this name: a thing that is named like another's id does not hide that."""
     return next((one for one in known if one.id == id_), None) or next((one for one in known if one.name == name), None)

@@ -1,6 +1,6 @@
-"""The rows of a page: which leaks a parent has, or which nodes a leak has, in order and up to the limit.
+"""The rows of a page: the leaks of a parent, or the nodes of a leak, in order and up to the limit.
 
-A parent is a row of a list of parents, or a row that the page is read for in passing; it makes no difference here.
+The parent is a column of an enclosing query, or None for the leaks of the whole scope.
 """
 
 from dataclasses import replace
@@ -10,18 +10,18 @@ from sqlalchemy import ColumnElement, FromClause, Integer, Select, Subquery, bin
 from sqlalchemy.engine.interfaces import Dialect
 
 from gateway.storage.conditions import NAMED, NODE_FILTERS, is_listed, matches, parts
-from gateway.storage.finding import ids_of_page
+from gateway.storage.dialects import SQLITE, each, unindexed
 from gateway.storage.months import may_be_far_away
+from gateway.storage.path_choice import ids_of_page
 from gateway.storage.scope import as_shown, in_scope, of_leak, of_organization
 from gateway.storage.shapes import PageShape, Source, bounded
-from gateway.storage.statements import SQLITE, each, unindexed
 from gateway.storage.tables import leaks, nodes
 from schema.records import Kind
 from schema.store import Counts
 
 
 def rows_of_page(shape: PageShape, parent: ColumnElement[Any] | None, dialect: Dialect, at: str = "") -> Select[Any]:
-    """The rows of one parent's page, all columns, in the direction that it is read in."""
+    """The rows of one parent's page with all columns, in the direction that the page is read in."""
     if shape.by is not None and (dialect is SQLITE or shape.by != "filter" or may_be_far_away(shape)):
         return _leaks_by(shape, shape.by, dialect, at)
     if shape.kind is Kind.LEAK:
@@ -32,7 +32,7 @@ def rows_of_page(shape: PageShape, parent: ColumnElement[Any] | None, dialect: D
 def count_of(
     read: Counts, parent: ColumnElement[Any] | None, dialect: Dialect, at: str = "", *, is_narrow: bool
 ) -> Select[Any]:
-    """How many rows one parent's list has; in a narrow scope the scope's own leaks are counted by domain."""
+    """How many rows one parent's list has; the leaks of a whole narrow scope are counted by domain."""
     source = Source.of(read.kind, read.via, f"{at}counted_")
     counted: Select[Any] = select(func.count()).select_from(source.rows)
     wanted, leak = parts(read.filter), source.rows
@@ -48,7 +48,7 @@ def count_of(
 
 
 def _leaks_by(shape: PageShape, by: str, dialect: Dialect, at: str) -> Select[Any]:
-    """The scope's own leaks: as many as the page can take of each domain, or of each thing of a name; then the page."""
+    """A page of the whole scope, from a page of each domain or of each thing that a name stands for."""
     leak = leaks.alias(f"{at}leak")
     candidates = _candidates_by(shape, by, dialect, at)
     found = select(*leak.c).where(in_scope(leak, dialect), leak.c.id.in_(candidates))
@@ -74,7 +74,7 @@ def _candidates_by(shape: PageShape, by: str, dialect: Dialect, at: str) -> Sele
         is_candidate = of_organization(source.rows) & source.leak_id.in_(ids.correlate(drivers))
         if not source.are_leaks:
             is_candidate &= source.is_of(key)
-        # An outer join, for SQLite goes through its left side first; whatever has no page has a null that is no id.
+        # An outer join makes SQLite loop over its left side first; one without a page gives a null, which is no id.
         return select(source.leak_id).select_from(drivers.outerjoin(source.rows, is_candidate)).where(is_wanted)
     page = ids.lateral(f"{at}ids")
     return select(page.c[0]).select_from(drivers.join(page, true())).where(is_wanted)
@@ -92,7 +92,7 @@ def _leaks_of_page(shape: PageShape, parent: ColumnElement[Any] | None, dialect:
 
 
 def nodes_of_leak(shape: PageShape, leak: FromClause, dialect: Dialect, at: str = "") -> Select[Any]:
-    """The rows of one page of what a leak is connected to, where the leak is a row that lies in the scope."""
+    """The rows of one page of what a leak is connected to; the leak is a row that is known to lie in the scope."""
     source = Source.of(shape.kind, shape.via, at)
     return _linked_nodes(shape, source.rows, of_leak(source.rows, leak), dialect, at)
 
@@ -108,8 +108,8 @@ def _linked_nodes(
     node = as_shown(nodes[shape.kind].alias(f"{at}node"), shape.kind, dialect, restricted=shape.restricted)
     is_node = of_organization(node) & (node.c.id == link.c.node_id)
     found = select(*node.c).join_from(link, node, is_node).where(is_linked)
-    # The nodes of a leak are few: they are sorted, never read in order through all nodes of the organization. What is
-    # worked out has no index; sorted by as it is shown, it is worked out once.
+    # The nodes of a leak are few: they are sorted, never read in order through all nodes of the organization.
+    # A computed column has no index anyway, and is computed once if sorted by as it is.
     shown, row_id = node.c[shape.order.column], unindexed(node.c.id, dialect)
     value = shown if isinstance(node, Subquery) else unindexed(shown, dialect)
     return bounded(found, shape, value, row_id, at)

@@ -1,4 +1,4 @@
-"""What stands before every answer, and before the end, is waited for briefly: a database may hang."""
+"""Short waits for the database, which may hang: before a request is let in, for readiness, and as a process ends."""
 
 import asyncio
 import logging
@@ -15,12 +15,12 @@ logger = logging.getLogger(__name__)
 
 
 async def promptly(read: Awaitable[T], seconds: float = ANSWER_SECONDS) -> T:
-    """The outcome of a read that is over in time; another one is given up.
+    """The outcome of a read, which is given up when its time is over.
 
     Raises:
-        Unavailable: it is not.
+        Unavailable: it did not end in time.
     """
-    # A task of its own: where the database hangs, giving up takes as long as that does, and nobody waits for it.
+    # Shielded: while the database hangs, cancelling takes as long as it hangs, and nobody should wait for that.
     reading = asyncio.ensure_future(read)
     try:
         async with asyncio.timeout(seconds):
@@ -32,7 +32,7 @@ async def promptly(read: Awaitable[T], seconds: float = ANSWER_SECONDS) -> T:
 
 
 async def finish(work: Awaitable[None], untold: str) -> None:
-    """Wait for work that a process ends with; where the database hangs, the log says what it is not told."""
+    """Wait for the last work of a process; if the database hangs, the log says what was not written (`untold`)."""
     try:
         await promptly(work)
     except Unavailable:

@@ -10,10 +10,11 @@ import asyncpg
 from databases import Database
 
 from gateway.storage.bounds import Bounds, settings_of
+from gateway.storage.dialects import POSTGRESQL
 from gateway.storage.engine import Damaged, DatabaseError, OtherTables, Program, Rows, Transaction
 from gateway.storage.patience import ANSWER_SECONDS
 from gateway.storage.roles import refuse_to_administer_in_part, refuse_to_serve_with_more
-from gateway.storage.statements import POSTGRESQL, Command
+from gateway.storage.statements import Command
 from schema.errors import Unavailable
 
 T = TypeVar("T")
@@ -21,7 +22,7 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 KEPT_CONNECTIONS = 2
-"""So many more there are than operations at a time: for keys, readiness, and what is written."""
+"""Connections beyond those for operations: for keys, readiness and writes."""
 
 _GONE = (
     OSError,
@@ -33,7 +34,7 @@ _GONE = (
     asyncpg.TooManyConnectionsError,
     asyncpg.TransactionRollbackError,
 )
-"""What a server answers with that stops, starts, drops its connections or lets others go first."""
+"""Errors of a server that stops, starts, hangs, drops its connections or lets others go first."""
 
 _OTHER_TABLES = (
     asyncpg.InsufficientPrivilegeError,
@@ -43,13 +44,13 @@ _OTHER_TABLES = (
 )
 
 _UNWRITABLE = (asyncpg.InsufficientResourcesError, asyncpg.ReadOnlySQLTransactionError)
-"""What a server answers with whose disk is full, or that may only be read."""
+"""Errors of a server whose disk is full, or that is read-only."""
 
 _CORRUPTED = (asyncpg.DataCorruptedError, asyncpg.IndexCorruptedError)
 
 
 class _Connection:
-    """Runs each statement within its bounds; the first that has some opens a transaction for all of a program."""
+    """Runs each statement within its bounds; the first with bounds opens a transaction for the rest of the program."""
 
     def __init__(self, raw: asyncpg.Connection) -> None:
         self._raw = raw
@@ -76,7 +77,7 @@ class _Connection:
         return cast("Rows", await self._raw.fetch(command.sql, *command.values))
 
     async def _send_many(self, command: Command) -> None:
-        """Send rows to the end, also for whoever is cancelled: between two pieces asyncpg would then wait for ever."""
+        """Send all rows even if the task is cancelled: asyncpg, cancelled between two chunks, would wait for ever."""
         sending = asyncio.create_task(self._send(command))
         try:
             await asyncio.shield(sending)
@@ -85,7 +86,7 @@ class _Connection:
             raise
 
     async def _send(self, command: Command) -> None:
-        """Send rows while there is a connection: asyncpg would wait for ever to write to one that is lost."""
+        """Send rows while the connection lasts: asyncpg would wait for ever to write to one that is lost."""
         sending = asyncio.current_task()
         assert sending is not None  # noqa: S101 - coroutines run in tasks
 
@@ -98,7 +99,7 @@ class _Connection:
         except asyncio.CancelledError as error:
             raise asyncpg.ConnectionDoesNotExistError from error
         finally:
-            # A connection that is lost has no listeners any more, and nothing can be asked of it.
+            # A lost connection has no listeners any longer, and any call of it raises this.
             with suppress(asyncpg.InterfaceError):
                 self._raw.remove_termination_listener(stop)
 
@@ -110,11 +111,11 @@ class _Connection:
 
 
 class PostgreSQLEngine:
-    """A PostgreSQL database that is open: to serve as a role that may do just that, or else to administer.
+    """An open PostgreSQL database, either to serve from in a role that may do just that, or to administer.
 
     Args:
         url: Where it is.
-        pool_size: Connections at the most.
+        pool_size: The most connections.
         serving_role: The role to serve as; None to administer.
         statement_seconds: How long the server lets a statement run, even where nobody is left to cancel it.
 
@@ -132,7 +133,7 @@ class PostgreSQLEngine:
         statement_seconds: float | None = None,
     ) -> None:
         self.is_damaged = False
-        # What a connection begins with costs nothing later, and is what RESET and DISCARD lead back to.
+        # Settings of the connection itself cost nothing later, and RESET and DISCARD restore them.
         settings = {} if serving_role is None else {"role": serving_role}
         if statement_seconds is not None:
             settings["statement_timeout"] = f"{statement_seconds * 1000:.0f}"
@@ -143,7 +144,7 @@ class PostgreSQLEngine:
             init=_speak_text,
             reset=_leave,
             timeout=5,
-            # Where the server's own word does not come by then, the connection has gone silent, and is dropped.
+            # If the server has not ended the statement by then, the connection has gone silent and is dropped.
             command_timeout=None if statement_seconds is None else statement_seconds + ANSWER_SECONDS,
             server_settings=settings,
         )
@@ -169,7 +170,7 @@ class PostgreSQLEngine:
             raise
 
     async def close(self) -> None:
-        """Give every connection back; those of a server that hangs are dropped."""
+        """Close every connection; those of a server that hangs are dropped."""
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 await self._database.disconnect()
@@ -191,7 +192,7 @@ class PostgreSQLEngine:
             raise OtherTables from error
 
     async def glance(self, program: Program[T]) -> T:
-        """Run a program that reads little; there are connections that no operation takes (`KEPT_CONNECTIONS`)."""
+        """Run a program that reads little, over one of the connections that no operation takes (`KEPT_CONNECTIONS`)."""
         return await self.run(program)
 
     @asynccontextmanager
@@ -217,7 +218,7 @@ class PostgreSQLEngine:
                     raw.terminate()
                     raise
         except _GONE as error:
-            # What could not be given back, `databases` would take for this task's own ever after.
+            # `databases` would go on taking a connection that could not be released for this task's own.
             self._database._connection = None  # noqa: SLF001
             raise Unavailable from error
         except _CORRUPTED as error:
@@ -226,13 +227,13 @@ class PostgreSQLEngine:
 
 
 async def _speak_text(connection: Any) -> None:
-    """Let ids and instants be text on both sides, as they are in Python."""
+    """Exchange ids and instants as text, which is what they are in Python."""
     for name in ("uuid", "timestamptz"):
         await connection.set_type_codec(name, schema="pg_catalog", encoder=str, decoder=str, format="text")
 
 
 async def _leave(_connection: Any) -> None:
-    """Give a connection back as it is: what is set here is set for a transaction, and that is over."""
+    """Release a connection without a reset: all settings here are local to a transaction, which is over."""
 
 
 def _cannot_serve(role: str | None, error: Exception) -> DatabaseError:

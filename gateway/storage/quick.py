@@ -1,9 +1,9 @@
-"""What is quick is read in the event loop itself, and what is not goes on in a thread.
+"""Quick statements are read in the event loop itself, all others in a thread.
 
-Most answers take SQLite less time than the way into a thread and back does, and than the interpreter's lock takes to
-change hands. So all that ask at one turn of the loop are answered at the next, by a connection that gives up where a
-statement is not done after some thousand steps, or the disk lets it wait: it is begun anew in a thread, and so are the
-next ones that say the same. Whatever fails here is left to a thread as well, to succeed there or to tell.
+SQLite answers most statements faster than a hop into a thread and back takes, or a handover of the interpreter's lock.
+So all programs that come in one turn of the loop are run at the next, over a connection that gives up on a statement
+after some thousand steps: that is started again in a thread, and so are the next ones with the same SQL, also where one
+had to wait for the disk. A statement that fails here is left to a thread as well, to succeed there or to raise there.
 """
 
 import asyncio
@@ -19,19 +19,19 @@ from gateway.storage.statements import Command
 T = TypeVar("T")
 
 _LOOKS = 5
-"""After so many looks a statement is not quick; there is one every thousand steps, some 50 µs."""
+"""Progress callbacks until a statement is not quick; there is one every thousand steps, some 50 µs."""
 _SECONDS = 0.005
-"""Nor is it where the disk takes longer than this."""
+"""A statement that took longer is not quick either: it waited for the disk."""
 _NEXT_ONES = 64
 _LONG_KEPT = 256
 
 
 class NotQuick(sqlite3.Error):
-    """A statement that is not for the event loop."""
+    """A statement that does not belong in the event loop."""
 
 
 class QuickConnection(ReadingConnection):
-    """Reads what takes no time, and gives up on all else."""
+    """Reads what is quick, and gives up on all else."""
 
     steps_between_looks = 1_000
 
@@ -39,13 +39,14 @@ class QuickConnection(ReadingConnection):
         super().__init__(*args, **kwargs)
         self._looks_left = 0
         self._long: dict[str, int] = {}
-        """How many times more each is not even tried."""
+        """SQL that was not quick, and how many more times it is not even tried."""
 
     def read(self, command: Command, times: int = 1) -> Rows:
-        """The rows that a command gives.
+        """The rows of a command, which stands for so many commands.
 
         Raises:
-            NotQuick: it takes too long for once, or did lately.
+            NotQuick: the same SQL was not quick lately.
+            sqlite3.OperationalError: it was interrupted, since it takes too long.
         """
         if command.sql in self._long:
             self._pass_over(command.sql)
@@ -82,7 +83,7 @@ class QuickConnection(ReadingConnection):
 
 
 class QuickReaders:
-    """Runs programs in the event loop where they are quick, and else by other readers."""
+    """Runs programs in the event loop while they are quick, and then by other readers."""
 
     def __init__(self, path: Path, others: Readers) -> None:
         self._path = path
@@ -91,18 +92,18 @@ class QuickReaders:
         self._connection: QuickConnection | None = None
 
     def open(self) -> None:
-        """Open the connection, in the event loop that it is for."""
+        """Open the connection, in the thread of the event loop."""
         address = f"file:{self._path}?mode=ro"
-        # Whoever has to wait for a lock does so in a thread.
+        # No timeout: a program that has to wait for a lock does so in a thread.
         self._connection = sqlite3.connect(address, uri=True, timeout=0, isolation_level=None, factory=QuickConnection)
 
     def close(self) -> None:
-        """Close it."""
+        """Close the connection."""
         if self._connection is not None:
             self._connection.close()
 
     def run(self, program: Program[T]) -> "asyncio.Future[T]":
-        """What a program comes to."""
+        """Run a program; the future has its outcome."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         self._arrived.append(Waiting(program, future))

@@ -12,20 +12,21 @@ from sqlalchemy import BigInteger, ColumnElement, FromClause, Select, bindparam,
 from sqlalchemy.engine.interfaces import Dialect
 
 from gateway.storage import engine
+from gateway.storage.access_paths import FEW
 from gateway.storage.conditions import filter_values, ordering, page_values, parts
+from gateway.storage.dialects import SQLITE, bound_list, each, is_in
 from gateway.storage.engine import Engine, Rows
 from gateway.storage.explaining import measured
-from gateway.storage.finding import ids_of_page
 from gateway.storage.json_text import JsonText, json_values, list_values, shape_of
 from gateway.storage.months import month_values
 from gateway.storage.pages import count_of, rows_of_page
+from gateway.storage.path_choice import ids_of_page
 from gateway.storage.scope import as_shown, in_scope, of_organization, scope_values, visible_node
 from gateway.storage.shapes import PageShape, Reach
-from gateway.storage.statements import SQLITE, Command, LookUp, Statement, bound_list, each, is_in, is_too_deep
+from gateway.storage.statements import Command, PointQuery, Statement, is_too_deep
 from gateway.storage.tables import leaks, nodes
 from gateway.storage.types import Id
-from gateway.storage.ways import FEW
-from schema.kept import Kept
+from schema.cache import Cache
 from schema.pages import cut
 from schema.records import RECORDS, Kind, columns
 from schema.scope import Scope
@@ -36,7 +37,7 @@ T = TypeVar("T")
 _STATEMENTS_KEPT = 1024
 _SELECTIONS_KEPT = 512
 _SCOPES_KEPT = 512
-_LOOK_UPS_KEPT = 1024
+_POINT_QUERIES_KEPT = 1024
 
 
 class SQLStore:
@@ -89,17 +90,17 @@ class Statements:
         self.written = 0
         self._dialect = dialect
         self._few = few
-        self._kept: Kept[Any, Statement] = Kept(_STATEMENTS_KEPT)
-        self._described: Kept[int, tuple[Any, int, dict[str, Any]]] = Kept(_SELECTIONS_KEPT)
-        self._shapes: Kept[Any, int] = Kept(_STATEMENTS_KEPT)
-        self._scopes: Kept[int, tuple[Scope, Mapping[str, Any]]] = Kept(_SCOPES_KEPT)
-        self._look_ups: Kept[Any, LookUp] = Kept(_LOOK_UPS_KEPT)
+        self._kept: Cache[Any, Statement] = Cache(_STATEMENTS_KEPT)
+        self._described: Cache[int, tuple[Any, int, dict[str, Any]]] = Cache(_SELECTIONS_KEPT)
+        self._shapes: Cache[Any, int] = Cache(_STATEMENTS_KEPT)
+        self._scopes: Cache[int, tuple[Scope, Mapping[str, Any]]] = Cache(_SCOPES_KEPT)
+        self._point_queries: Cache[Any, PointQuery] = Cache(_POINT_QUERIES_KEPT)
         self._numbers = count()
 
     def command(self, scope: Scope, read: Read) -> Command:
         """The statement of a read, with its values."""
         if isinstance(read, Lookup) and len(read.ids) == 1:
-            return self._look_up(scope, read).by(read.ids[0])
+            return self._point_query(scope, read).by(read.ids[0])
         values = self._scope_values(scope)
         reach = Reach.of(scope)
         match read:
@@ -131,20 +132,21 @@ class Statements:
                 return statement.bind(scope, **values, **selected, **list_values(read.list.pages))
         assert_never(read)
 
-    def _look_up(self, scope: Scope, read: Lookup) -> LookUp:
-        """The look-up of one id, the same for all who look for the same in the same scope."""
+    def _point_query(self, scope: Scope, read: Lookup) -> PointQuery:
+        """The query of one id, one object for all that select the same in the same scope."""
         kind, select = read.kind, read.select
-        # What it is known by is kept with it, so that nothing else can come to have its identity.
-        return self._look_ups.get((id(scope), kind, id(select)), lambda: self._new_look_up(scope, kind, select))
+        # The query holds on to the scope and the selection: while it is kept, no others can have their `id()`.
+        key = id(scope), kind, id(select)
+        return self._point_queries.get(key, lambda: self._new_point_query(scope, kind, select))
 
-    def _new_look_up(self, scope: Scope, kind: Kind, select: tuple[Selected, ...] | None) -> LookUp:
+    def _new_point_query(self, scope: Scope, kind: Kind, select: tuple[Selected, ...] | None) -> PointQuery:
         reach = Reach.of(scope)
         shape, selected = self._describe(select)
-        # One id is looked for as itself: a list would cost SQLite what the rest of a small answer does.
+        # The id is bound by itself: as a list of one it would cost SQLite as much as the rest of a small answer.
         statement = self._statement(
-            (kind, shape, reach, LookUp), lambda _: _lookup(Lookup(kind, ("",), select), self._dialect, reach)
+            (kind, shape, reach, PointQuery), lambda _: _lookup(Lookup(kind, ("",), select), self._dialect, reach)
         )
-        return statement.look_up(
+        return statement.point_query(
             scope,
             lambda ids: self.command(scope, Lookup(kind, tuple(ids), select)),
             **self._scope_values(scope),
@@ -152,7 +154,7 @@ class Statements:
         )
 
     def _scope_values(self, scope: Scope) -> Mapping[str, Any]:
-        # It is kept itself, so that no other can come to have its identity.
+        # The scope is kept as well, so that no other can have its `id()`.
         return self._scopes.get(id(scope), lambda: (scope, self._bound(scope)))[1]
 
     def _bound(self, scope: Scope) -> Mapping[str, Any]:
@@ -163,7 +165,7 @@ class Statements:
         return self._kept.get(key, lambda: self._built(build))
 
     def _built(self, build: Callable[[bool], Select[Any]]) -> Statement:
-        """A statement that finds pages by the best way, or in order where that is nested too deep for SQLite."""
+        """A statement that finds pages by the best access path, or in order where that is too deep for SQLite."""
         self.written += 1
         statement = Statement(build(False), self._dialect)
         if self._dialect is SQLITE and is_too_deep(statement.sql):
@@ -171,15 +173,15 @@ class Statements:
         return statement
 
     def _describe(self, selected: tuple[Any, ...] | None) -> tuple[int, dict[str, Any]]:
-        """A number for the shape of what is selected, and what it binds.
+        """A number for the shape of what is selected, and the values that it binds.
 
-        A plan selects the very same thing time and again, so what it is is found out once.
+        A plan selects the same object in every request, so it is described once.
         """
         _, shape, values = self._described.get(id(selected), lambda: self._new_description(selected))
         return shape, values
 
     def _new_description(self, selected: tuple[Any, ...] | None) -> tuple[Any, int, dict[str, Any]]:
-        # It is kept itself, so that no other can come to have its identity.
+        # What is selected is kept as well, so that nothing else can have its `id()`.
         shape = None if selected is None else shape_of(selected)
         return selected, self._shapes.get(shape, lambda: next(self._numbers)), json_values(selected or ())
 

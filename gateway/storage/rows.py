@@ -3,11 +3,11 @@
 from typing import Any
 
 from sqlalchemy import Table, bindparam
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.base import Executable
 
+from gateway.storage.dialects import insert_into
 from gateway.storage.engine import Engine, Rows, fetch
-from gateway.storage.statements import SQLITE, Statement
+from gateway.storage.statements import Statement
 
 
 async def read_rows(engine: Engine, statement: Executable, **values: Any) -> Rows:
@@ -24,9 +24,8 @@ async def write_rows(engine: Engine, statement: Executable, **values: Any) -> Ro
 
 
 async def add_row(engine: Engine, table: Table, unique: list[str], values: dict[str, Any]) -> int | None:
-    """Add a row and return its number, or None where its name is taken, be it by somebody who adds it just now."""
-    insert_ = sqlite.insert if engine.dialect is SQLITE else postgresql.insert
-    adding = insert_(table).values({column: bindparam(column) for column in values})
+    """Add a row and return its number, or None if a row like it in `unique` is there, or is being added by another."""
+    adding = insert_into(table, engine.dialect).values({column: bindparam(column) for column in values})
     rows = await write_rows(
         engine, adding.on_conflict_do_nothing(index_elements=unique).returning(table.c.number), **values
     )

@@ -1,4 +1,4 @@
-"""What decides the text of a page's statement, and the rows that tell what belongs to a parent."""
+"""What decides the SQL of a page, and the rows from which it is read."""
 
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -7,8 +7,8 @@ from sqlalchemy import BigInteger, ColumnElement, FromClause, Select, bindparam,
 from sqlalchemy.engine.interfaces import Dialect
 
 from gateway.storage.conditions import NODE_FILTERS, ordering, parts, within
+from gateway.storage.dialects import only_if, unindexed
 from gateway.storage.scope import Condition, in_scope, of_organization
-from gateway.storage.statements import only_if, unindexed
 from gateway.storage.tables import leaks, links
 from schema.pages import Order, PageRequest
 from schema.records import Kind
@@ -16,15 +16,15 @@ from schema.scope import Scope
 from schema.store import Pages
 
 _MOST_DOMAINS_OF_A_NARROW_SCOPE = 8
-"""A page of so few domains is put together of a page of each: the index of all would be walked past all others."""
+"""A page of so few domains is put together from a page of each: the organization's index holds all others as well."""
 
 
 class Reach(NamedTuple):
-    """What of a scope decides the text of a statement.
+    """What of a scope decides the SQL of a statement.
 
     Attributes:
-        is_narrow: Whether it has few domains: what is found by domain is put together of what each of them has.
-        restricted: Whether it is that of a caller who is limited to some domains.
+        is_narrow: Whether it has few domains: pages are then put together from a page of each.
+        restricted: Whether the caller is limited to some domains.
     """
 
     is_narrow: bool
@@ -38,15 +38,15 @@ class Reach(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PageShape:
-    """What decides the text of a page's statement; sizes, places and what a filter looks for are values.
+    """What decides the SQL of a page; sizes, cursors and the values of a filter are bound.
 
     Attributes:
         is_narrow: Whether the scope has few domains.
-        restricted: Whether it is that of a caller who is limited to some domains.
-        by: How the scope's own leaks are found, where not in order from the index of all: by `domains`, by the part of
-            the filter that names what they are connected to, or by another (`filter`).
-        in_order: Whether they are found in order and in no other way, as they are inside other lists: what SQLite's
-            parser takes is nested no deeper.
+        restricted: Whether the caller is limited to some domains.
+        by: How the leaks of the whole scope are found: by `domains`, by the part of the filter that names what they are
+            connected to, by another part (`filter`), or None for the organization's index in order.
+        in_order: Whether the leaks are read in order, with no choice of access paths: so they are inside other lists,
+            where the choice would be nested too deep for SQLite's parser.
     """
 
     kind: Kind
@@ -61,7 +61,7 @@ class PageShape:
 
     @classmethod
     def of(cls, read: Pages, reach: Reach) -> "PageShape":
-        """The shape of a read; in a narrow scope leaks are found by domain."""
+        """The shape of a read."""
         page = read.page
         bounds = PageRequest(
             None if page.limit is None else 0, page.backward, page.after and ("", ""), page.before and ("", "")
@@ -73,21 +73,21 @@ class PageShape:
         return cls(read.kind, read.via, read.order, bounds, wanted, is_narrow, reach.restricted, by)
 
     def found(self, *, in_order: bool) -> "PageShape":
-        """The same, found in order or by the best way."""
+        """The same, read in order or by the best access path."""
         return replace(self, in_order=in_order)
 
     def of_each(self, via: Kind, wanted: tuple[str, ...]) -> "PageShape":
-        """The shape of the page of each thing that leads to the leaks; what else is wanted is looked at in order."""
+        """The shape of the page of one parent among several; where more is filtered, it is read in order."""
         return replace(self, via=via, filter=wanted, by=None, in_order=self.in_order or bool(wanted))
 
     def without_limit(self) -> "PageShape":
-        """The same, of any length."""
+        """The same without a limit."""
         return replace(self, page=replace(self.page, limit=None))
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The rows that tell what belongs to a parent: links, or the leaks themselves."""
+    """The rows from which a list is read: the links of its parents, or the leaks themselves."""
 
     rows: FromClause
     parent: ColumnElement[Any] | None
@@ -96,7 +96,7 @@ class Source:
 
     @classmethod
     def of(cls, kind: Kind, via: Kind | None, at: str = "") -> "Source":
-        """The rows that tell which records of a kind belong to a parent; their name begins with `at`."""
+        """The rows that relate records of a kind to their parents, under an alias that begins with `at`."""
         if via is None or via is Kind.DOMAIN:
             rows = leaks.alias(f"{at}leak") if at else leaks
             return cls(rows, None if via is None else rows.c.domain_number, rows.c.id, are_leaks=True)
@@ -104,47 +104,47 @@ class Source:
         rows = link.alias(f"{at}link") if at else link
         return cls(rows, rows.c.leak_id if via is Kind.LEAK else rows.c.node_id, rows.c.leak_id)
 
-    def is_of(self, parent: ColumnElement[Any] | None, turn: Condition | None = None) -> Condition:
-        """Whether a row belongs to the parent, if it is its turn; all rows do where there is neither."""
+    def is_of(self, parent: ColumnElement[Any] | None, is_chosen: Condition | None = None) -> Condition:
+        """Whether a row belongs to the parent, and the path is chosen; true for all rows where neither is given."""
         if self.parent is not None and parent is not None:
-            return self.parent == only_if(turn, parent)
-        if turn is not None:
-            return self.rows.c.organization_number == only_if(turn, bindparam("organization"))
+            return self.parent == only_if(is_chosen, parent)
+        if is_chosen is not None:
+            return self.rows.c.organization_number == only_if(is_chosen, bindparam("organization"))
         return true()
 
-    def is_in_list(self, parent: ColumnElement[Any] | None, turn: Condition | None = None) -> Condition:
-        """Whether a row is in the list of the parent, or of the organization where there is none, in scope or not."""
-        by_parent = self.is_of(parent, turn)
-        is_found = self.are_leaks and (parent is not None or turn is not None)
+    def is_in_list(self, parent: ColumnElement[Any] | None, is_chosen: Condition | None = None) -> Condition:
+        """Whether a row belongs to the parent, or else to the organization, in scope or not."""
+        by_parent = self.is_of(parent, is_chosen)
+        is_found = self.are_leaks and (parent is not None or is_chosen is not None)
         return by_parent if is_found else of_organization(self.rows) & by_parent
 
-    def is_in_scope(self, dialect: Dialect, turn: Condition | None = None) -> Condition:
-        """Whether a row of a parent lies in the scope, next to `is_of`, which says by what leaks are found."""
-        is_found = self.are_leaks and (self.parent is not None or turn is not None)
+    def is_in_scope(self, dialect: Dialect, is_chosen: Condition | None = None) -> Condition:
+        """Whether a row lies in the scope; for use together with `is_of`, which chooses the index."""
+        is_found = self.are_leaks and (self.parent is not None or is_chosen is not None)
         return in_scope(self.rows, dialect, by_organization=not is_found)
 
     def is_found_by_leak(self, parent: ColumnElement[Any] | None, dialect: Dialect) -> Condition:
-        """Whether a row belongs to the parent and lies in the scope, where no index is wanted for that."""
+        """Whether a row belongs to the parent and lies in the scope, without choosing an index by that."""
         if self.are_leaks and self.parent is not None:
             return in_scope(self.rows, dialect) & (unindexed(self.parent, dialect) == parent)
         return self.is_in_scope(dialect) & self.is_of(parent)
 
     def is_leak(self, leak: FromClause) -> ColumnElement[bool]:
-        """Whether a row is about this leak."""
+        """Whether a row belongs to this leak."""
         return of_organization(leak) & (leak.c.id == self.leak_id)
 
 
 def bounded(
     found: Select[Any], shape: PageShape, value: ColumnElement[Any], row_id: ColumnElement[Any], at: str = ""
 ) -> Select[Any]:
-    """What lies between the places of a page, in the direction that it is read in, up to its limit."""
+    """The rows between a page's cursors, in the direction that it is read in, up to its limit."""
     within_places = found.where(*within(shape.page, shape.order, value, row_id, at))
     ordered = within_places.order_by(*ordering(shape.page, shape.order, value, row_id))
     return ordered if shape.page.limit is None else ordered.limit(bindparam(f"{at}limit", type_=BigInteger()))
 
 
 def _by(wanted: tuple[str, ...], *, is_narrow: bool) -> str | None:
-    """How to find the scope's own leaks without walking past those of others."""
+    """How to find the leaks of the whole scope without passing over many others (see `PageShape.by`)."""
     named = [part for part in NODE_FILTERS if part in wanted]
     if "login" in wanted:
         return "filter"

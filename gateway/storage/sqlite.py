@@ -1,4 +1,4 @@
-"""SQLite: held connections that read, and one that writes, each with a thread of its own."""
+"""SQLite: open connections that read, and one that writes, each with a thread of its own."""
 
 import asyncio
 import logging
@@ -13,24 +13,24 @@ import aiosqlite
 from databases import Database
 from databases.backends.sqlite import SQLiteBackend, SQLitePool
 
+from gateway.storage.dialects import SQLITE
 from gateway.storage.engine import Damaged, DatabaseError, OtherTables, Program, Transaction
 from gateway.storage.hops import Readers, ReadingConnection, execute, finish
 from gateway.storage.patience import ANSWER_SECONDS
 from gateway.storage.quick import QuickReaders
-from gateway.storage.statements import SQLITE
 from gateway.storage.write_lock import WriteLock
 from schema.errors import Unavailable
 
 T = TypeVar("T")
 
 APPLICATION_ID = 0x4C45414B
-"""Stands in the header of a file of ours, `LEAK` in ASCII (https://www.sqlite.org/fileformat.html, 1.3.18)."""
+"""Marks a file of ours in its header: `LEAK` in ASCII (https://www.sqlite.org/fileformat.html, 1.3.18)."""
 
 BUSY_TIMEOUT_SECONDS = 5.0
 TURN_SECONDS = 60.0
 """So long who administers waits for others that write: imports at the same time take turns, batch by batch."""
 LAST_WRITE_SECONDS = 10.0
-"""How long a process that ends waits for what it writes: others may write until then, and the disk be slow."""
+"""How long a process waits for its last write: another may be writing, or the disk be slow."""
 ANALYZED_ROWS = 1000
 _PRIMARY_CODE = 0xFF
 """The part of an error's code that all its kinds share (https://www.sqlite.org/rescode.html)."""
@@ -49,9 +49,9 @@ class _WritingConnection(sqlite3.Connection):
 
 class _Pool(SQLitePool):
     async def acquire(self) -> aiosqlite.Connection:
-        """Open a connection whose thread ends with the process, even where the disk lets it hang."""
+        """Open a connection whose thread ends with the process, even while the disk hangs."""
         connection = aiosqlite.connect(self._database, isolation_level=None, **self._options)
-        # So SQLAlchemy does as well; aiosqlite publishes no way.
+        # aiosqlite has no public way; SQLAlchemy does the same.
         connection._thread.daemon = True  # noqa: SLF001
         return await connection
 
@@ -67,7 +67,7 @@ class _Database(Database):
 
 
 class _Held:
-    """A connection that one task opened and keeps open until it is told to close."""
+    """A connection that one task opens and keeps open until it is told to close it."""
 
     def __init__(self, path: Path, factory: type[sqlite3.Connection], mode: str) -> None:
         self._database = _Database(
@@ -96,16 +96,16 @@ class _Held:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def drop(self) -> None:
-        """Wait for its thread no longer; it still closes the connection when it can."""
+        """Stop waiting for its thread, which still closes the connection when it can."""
         while self._task is not None and not self._task.done():
-            # Wherever aiosqlite is cancelled while it closes, it waits once more.
+            # When aiosqlite is cancelled as it closes, it waits once more.
             self._task.cancel()
             await asyncio.sleep(0)
 
     async def call(self, function: Any, *args: Any) -> Any:
         """Call a function with the `sqlite3` connection, in the connection's thread.
 
-        aiosqlite publishes no way to spend one hop on several statements.
+        aiosqlite has no public way to run several statements in one hop.
         """
         return await self._raw._execute(function, self._raw._conn, *args)  # type: ignore[no-untyped-call]  # noqa: SLF001
 
@@ -138,7 +138,7 @@ class SQLiteEngine:
         self._path = path
         self._held_readers = [_Held(path, ReadingConnection, "ro") for _ in range(readers + 1)]
         self._readers = QuickReaders(path, Readers(self._held_readers[1:]))
-        # What operations read may have every thread of theirs for long.
+        # Of their own: operations may keep all threads of theirs for long.
         self._glances = QuickReaders(path, Readers(self._held_readers[:1]))
         self._held_writer: _Held | None = None
         self._writing = asyncio.Lock()
@@ -166,7 +166,7 @@ class SQLiteEngine:
             raise DatabaseError(f"{self._path} is a database of something else; it is left as it is.")
 
     async def close(self) -> None:
-        """Give every connection back, and what was written its statistics; where the disk hangs, they are dropped."""
+        """Close every connection, after analyzing what was written; while the disk hangs, they are dropped."""
         self._readers.close()
         self._glances.close()
         if not await _is_over(self._close_readers(), ANSWER_SECONDS):
@@ -185,7 +185,7 @@ class SQLiteEngine:
         await asyncio.gather(*(held.close() for held in self._held_readers))
 
     async def _close_writer(self, writer: _Held) -> None:
-        # Whoever closes last checkpoints; where another writes just now, that is not us.
+        # The last to close checkpoints; while another process writes, that is not this one.
         with suppress(Unavailable):
             async with self._lock.held(BUSY_TIMEOUT_SECONDS):
                 if not self.is_damaged:
@@ -198,7 +198,7 @@ class SQLiteEngine:
         return await self._run(self._readers, program)
 
     async def glance(self, program: Program[T]) -> T:
-        """Run a program that reads little, in a thread of its own where it is not quick."""
+        """Run a program that reads little; where it is not quick, in a thread that no operation takes."""
         return await self._run(self._glances, program)
 
     async def _run(self, readers: QuickReaders, program: Program[T]) -> T:
@@ -223,7 +223,7 @@ class SQLiteEngine:
         async with self._writing, self._lock.held():
             held = await self._writer()
             try:
-                # Whoever is cancelled while this waits has a transaction open all the same.
+                # Inside the `try`: the transaction is opened even if the task is cancelled while this waits.
                 await held.call(sqlite3.Connection.execute, "BEGIN IMMEDIATE")
                 yield _Writer(held)
                 await held.call(_commit)
@@ -251,7 +251,7 @@ class SQLiteEngine:
 
 
 async def _is_over(closing: Coroutine[Any, Any, None], seconds: float) -> bool:
-    """Whether something closes in time; where it does not, it goes on while there is an event loop."""
+    """Whether something closes in time; otherwise it goes on in the background."""
     task = asyncio.create_task(closing)
     await asyncio.wait([task], timeout=seconds)
     if task.done():
@@ -269,10 +269,10 @@ def _read_application_id(connection: sqlite3.Connection) -> int:
 
 
 def _analyze(connection: sqlite3.Connection) -> None:
-    """Let the planner know how much each part of an index tells apart.
+    """Give SQLite's planner statistics of how selective each column of an index is.
 
-    Without it an organization's rows look as few as a name's: a filter by a name then walks the organization. A sample
-    does (https://www.sqlite.org/lang_analyze.html, 3), and a database that cannot be written to just now keeps the old.
+    Without them an organization seems to have as few rows as a name, so that a filter by name reads all of it. A sample
+    is enough (https://www.sqlite.org/lang_analyze.html, 3). A database that cannot be written to keeps the old ones.
     """
     with suppress(sqlite3.Error):
         connection.execute(f"PRAGMA analysis_limit = {ANALYZED_ROWS}")
@@ -280,7 +280,7 @@ def _analyze(connection: sqlite3.Connection) -> None:
 
 
 def _commit(connection: sqlite3.Connection) -> None:
-    # A full disk rolls the transaction back without a word to whoever goes on writing; COMMIT then tells.
+    # A full disk may roll the transaction back and let later statements pass; COMMIT then fails.
     connection.execute("COMMIT")
 
 

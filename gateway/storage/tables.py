@@ -1,8 +1,8 @@
 """The tables: the one truth of columns, keys and indexes.
 
-Keys begin with the organization: rows of one lie together, and two organizations may hold the same id without either
-learning of the other's. Organizations and domains have small numbers for the inside, since they stand in every index.
-What a leak is listed by is repeated in the tables that connect it, so that the leaks of a shared machine, however many,
+Keys begin with the organization: its rows lie together, and two organizations may hold the same id without either
+learning of the other's. Organizations and domains have small internal numbers, since these are part of every index.
+What leaks are listed by is repeated in the tables of their links, so that the leaks of a shared machine, however many,
 are read in order from one index.
 """
 
@@ -33,13 +33,13 @@ from gateway.storage.types import Id, Instant
 from schema.records import CONNECTED, Kind, LeakStatus, RiskLevelName
 
 LISTED_BY = ("domain_number", "risk_level", "risk_level_name", "status", "first_seen", "added_at")
-"""What a list of leaks is ordered, filtered and scoped by: every index of a list has it."""
+"""What lists of leaks are ordered, filtered and scoped by; every index of a list covers it."""
 
 OTHER_DATE: Final = {"first_seen": "added_at", "added_at": "first_seen"}
-"""The other date of a leak, which mostly goes up with the one."""
+"""The other date of a leak, which mostly rises with this one."""
 
 MONTH: Final = {date: f"{date}_month" for date in OTHER_DATE}
-"""The column that has the number of the month that a date lies in."""
+"""The column with the month that each date lies in (see `month_of`)."""
 
 REPEATED: Final = (*LISTED_BY, *MONTH.values())
 """What every link repeats of its leak."""
@@ -48,7 +48,7 @@ EVERY_VALUE: Final[dict[str, ColumnElement[str]]] = {
     column: literal_column(f"'{orjson.dumps(list(values)).decode()}'", Text())
     for column, values in (("status", LeakStatus), ("risk_level_name", RiskLevelName))
 }
-"""All that can stand in the first columns of an index that is asked for a later one, each as a JSON list."""
+"""All values of the columns that come first in an index that is searched by a later one, as JSON lists."""
 
 metadata = MetaData(
     naming_convention={
@@ -76,13 +76,13 @@ def _organization_number(*, primary_key: bool = True) -> Column[int]:
 
 
 def _list_index(name: str, *first: str) -> Index:
-    """An index that begins with some columns, and has all that a list of leaks hangs on: it tells without the leak."""
+    """An index that begins with some columns and covers all that a list of leaks is read by."""
     others = ("organization_number", *LISTED_BY)
     return Index(name, *dict.fromkeys((*first, *others)))
 
 
 def _indexes_by_month(table: str, first: Sequence[str], id_: str) -> list[Index]:
-    """An index for each date: a list in its order for each month of the other date, and each status in that."""
+    """For each date, an index in its order within each month of the other date and each status."""
     return [
         _list_index(f"ix_{table}_{date}_by_month", *first, MONTH[other], "status", date, id_)
         for date, other in OTHER_DATE.items()
@@ -146,7 +146,7 @@ budgets = Table(
     Column("at", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
-"""What a key has spent, in minutes that it takes to drain, from a time on (milliseconds since 1970)."""
+"""What a key has spent: the level of its bucket in minutes to drain, at a time in milliseconds since 1970."""
 
 leaks = Table(
     "leaks",
@@ -225,7 +225,7 @@ endpoint_dates = Table(
     ForeignKeyConstraint(["organization_number", "node_id"], ["endpoints.organization_number", "endpoints.id"]),
     sqlite_with_rowid=False,
 )
-"""The newest date that a leak of each domain gave an endpoint; where none gave one, there is no row."""
+"""The newest date of an endpoint in the leaks of each domain; no row where none has a date."""
 
 
 def _links(kind: Kind) -> Table:

@@ -1,4 +1,4 @@
-"""The column types that each engine holds in its own way: ids and instants, and the months that these lie in.
+"""Column types that the engines store in different ways: ids and instants; and the months of instants.
 
 In Python both are text. PostgreSQL stores them natively, SQLite stores the text.
 """
@@ -21,7 +21,7 @@ class Id(TypeDecorator[str]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """Give the type that the engine stores."""
+        """The type that the engine stores."""
         native = Uuid(as_uuid=False) if dialect.name == "postgresql" else Text()
         return dialect.type_descriptor(native)
 
@@ -29,33 +29,33 @@ class Id(TypeDecorator[str]):
 class Instant(TypeDecorator[str]):
     """An instant in UTC, ISO 8601 with milliseconds and `Z`, or None.
 
-    The column itself is never null: no date is stored as one before all others. So every order is a plain index, and
-    the rows behind a place are found by one comparison.
+    The column itself is never null: None is stored as a date before all others. So every order is a plain index, and
+    the rows after a cursor are found by one comparison.
     """
 
     impl = Text
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """Give the type that the engine stores."""
+        """The type that the engine stores."""
         native = TIMESTAMP(timezone=True, precision=3) if dialect.name == "postgresql" else Text()
         return dialect.type_descriptor(native)
 
     def bind_expression(self, bindparam: Any) -> ColumnElement[str]:
-        """Store what was given."""
+        """Convert a value as it is stored."""
         return _stored_instant(bindparam, type_=Text())
 
     def column_expression(self, column: Any) -> ColumnElement[str]:
-        """Read what was stored."""
+        """Convert a value as it is read."""
         return _read_instant(column, type_=Text())
 
 
 NO_MONTH: Final = 0
-"""The month of no date: before all others."""
+"""The month of None, before all others."""
 
 
 def month_of(instant: str | None) -> int:
-    """The number of the month that an instant lies in, as they have gone by since the year 0."""
+    """The month that an instant lies in, counted from the year 0: 12 * year + month."""
     return NO_MONTH if instant is None else 12 * int(instant[:4]) + int(instant[5:7])
 
 

@@ -1,8 +1,7 @@
-"""One process at a time writes to a SQLite file, and checkpoints it.
+"""A lock for the one process that writes to a SQLite file, or checkpoints it.
 
-SQLite sees to it that no two write at once, but lets one write while another checkpoints; before 3.51.3 that can,
-once in a long while, damage the file (https://www.sqlite.org/wal.html#walresetbug). The lock is a file's, so it ends
-with its process.
+SQLite lets one process write while another checkpoints. Before version 3.51.3 that can, very rarely, damage the file
+(https://www.sqlite.org/wal.html#walresetbug). It is a lock on a file, so it ends with its process.
 """
 
 import asyncio
@@ -21,8 +20,8 @@ class WriteLock:
     """The right to write to a SQLite file.
 
     Args:
-        path: The database. The lock is on a file beside it: to close one of its own would end SQLite's locks on it.
-        seconds: How long whoever else has it is waited for, where nothing else is said.
+        path: The database. The lock is on a file beside it: closing the database's own would end SQLite's locks on it.
+        seconds: How long to wait for another process that holds it, unless `held` says otherwise.
     """
 
     def __init__(self, path: Path, seconds: float) -> None:
@@ -32,15 +31,15 @@ class WriteLock:
         self._is_kept = False
 
     def keep(self) -> None:
-        """Let whoever has it have it until the process ends: a thread that nobody waits for may still write."""
+        """Keep the lock until the process ends: a thread that was dropped may still write."""
         self._is_kept = True
 
     @asynccontextmanager
     async def held(self, seconds: float | None = None) -> AsyncIterator[None]:
-        """Hold it; whoever else has it is waited for as long as is said.
+        """Hold the lock.
 
         Raises:
-            Unavailable: somebody else does, or it cannot be had.
+            Unavailable: another process holds it for too long, or the file cannot be opened.
         """
         try:
             descriptor = self._open()
@@ -56,7 +55,7 @@ class WriteLock:
     def _open(self) -> int:
         descriptor = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         if os.geteuid() == 0 and self._database.exists():
-            # Like SQLite's own files beside it, it is the database's owner's, who is to write after root as well.
+            # Give it to the database's owner, as SQLite does with its own files, so that they can write after root.
             owner = self._database.stat()
             os.fchown(descriptor, owner.st_uid, owner.st_gid)
         return descriptor
@@ -65,7 +64,7 @@ class WriteLock:
 async def _take(descriptor: int, seconds: float) -> None:
     try:
         async with asyncio.timeout(seconds):
-            # No event tells that another process has let go.
+            # No event says that another process has released it.
             while not _is_taken(descriptor):  # noqa: ASYNC110
                 await asyncio.sleep(_SECONDS_BETWEEN_TRIES)
     except TimeoutError as error:

@@ -1,7 +1,8 @@
 """From a plan to what one request reads: arguments are checked, scopes entered, and every page is known.
 
-The resolver of a list is called once, with a stand-in for its parents, before anything is read: what it raises hangs on
-its arguments alone. If it raises, the operation is left to the interpreter, which tells each error at its own place.
+The resolver of a list is called once, with a stand-in for its parents, before anything is read: whether it raises
+depends on its arguments alone. If it does, the operation is left to the interpreter, which reports each error at
+its own place.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,6 +12,7 @@ from typing import Any, TypeVar
 from graphql.execution.values import VariableValues
 
 from schema.batches import Batch, Branch, Call, Request
+from schema.cache import Cache
 from schema.execution.plan import (
     AT_HAND,
     Edge,
@@ -24,7 +26,6 @@ from schema.execution.plan import (
     Same,
     TotalPart,
 )
-from schema.kept import Kept
 from schema.listings import Listing
 from schema.pages import Page
 from schema.records import (
@@ -187,7 +188,7 @@ class _Layout:
 class _Binding:
     """Binds one root field and all below it."""
 
-    def __init__(self, request: Request, key: str, variables: VariableValues, written: Kept[Any, Any]) -> None:
+    def __init__(self, request: Request, key: str, variables: VariableValues, written: Cache[Any, Any]) -> None:
         self._request = request
         self._written = written
         self._branch = request.branch(key)
@@ -277,7 +278,7 @@ class _Binding:
         return JsonList(_pages(batch), parts)
 
     def _once(self, plan: ListPlan | ObjectPlan | ObjectsPlan, is_constant: bool, bind: Callable[[], T]) -> T:
-        """Bind what no request changes once for all of them; page sizes hang on the door."""
+        """Bind what no request changes once for all requests of a door, which decides page sizes."""
         if not is_constant:
             return bind()
         bound: T = self._written.get((id(plan), self._request.page_limits), bind)

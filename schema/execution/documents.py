@@ -25,6 +25,7 @@ from graphql.validation import (
 )
 
 from schema.budget import Cost
+from schema.cache import Cache, Share
 from schema.errors import Code
 from schema.execution.coercion import Coercion
 from schema.execution.cost import weighted_inputs
@@ -33,7 +34,6 @@ from schema.execution.plan import Plan
 from schema.execution.planning import Declined
 from schema.execution.refusal import MAX_ERRORS, RequestError
 from schema.execution.variables import sizing_variables, steering_variables
-from schema.kept import Kept, Share
 
 _COSTS_KEPT = 16
 _CHARACTERS_KEPT = 262_144
@@ -52,8 +52,8 @@ class PreparedOperation:
         fragments: The document's fragments, by name.
         limits: The ceilings that it keeps to.
         coercion: What coerces its variables.
-        steering: The variables that `@include` and `@skip` hang on.
-        sizing: The variables that the cost hangs on.
+        steering: The variables that `@include` and `@skip` depend on.
+        sizing: The variables that the cost depends on.
         plans: Its plans, by the values of its steering variables.
         costs: What it can cost, by the sizes that these give.
     """
@@ -66,7 +66,7 @@ class PreparedOperation:
     steering: tuple[str, ...]
     sizing: tuple[str, ...]
     plans: Share[Plan | Declined]
-    costs: Kept[Any, Cost] = field(default_factory=lambda: Kept(_COSTS_KEPT))
+    costs: Cache[Any, Cost] = field(default_factory=lambda: Cache(_COSTS_KEPT))
 
     @property
     def is_query(self) -> bool:
@@ -111,8 +111,8 @@ class Documents:
         self._limits = limits
         self._rules = _RULES if introspection else (*_RULES, NoSchemaIntrospectionCustomRule)
         self._weighted = weighted_inputs(schema)
-        self._documents: Kept[bytes, Document] = Kept(_CHARACTERS_KEPT, lambda document: document.characters)
-        self._plans: Kept[Any, tuple[int, Plan | Declined]] = Kept(_CHARACTERS_KEPT, lambda weighed: weighed[0])
+        self._documents: Cache[bytes, Document] = Cache(_CHARACTERS_KEPT, lambda document: document.characters)
+        self._plans: Cache[Any, tuple[int, Plan | Declined]] = Cache(_CHARACTERS_KEPT, lambda weighed: weighed[0])
 
     def get(self, text: str) -> Document:
         """The document of a text.

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 from graphql.execution.values import VariableValues
 
 from schema.batches import BatchResolver
-from schema.kept import Kept
+from schema.cache import Cache
 from schema.store import Column, Literal
 
 AT_HAND = {"Organization", "Domain", "RateLimit", "ApiKey"}
@@ -169,7 +169,7 @@ class Plan:
     """
 
     roots: tuple[tuple[str, Edge | Literal], ...]
-    written: Kept[Any, Any] = field(default_factory=lambda: Kept(_WRITTEN_KEPT), compare=False)
+    written: Cache[Any, Any] = field(default_factory=lambda: Cache(_WRITTEN_KEPT), compare=False)
 
 
 def is_written_part(part: ListPart) -> bool:

@@ -87,7 +87,7 @@ class Planner:
         fragments: Mapping[str, FragmentDefinitionNode],
         variables: VariableValues,
     ) -> Plan | Declined:
-        """The plan of a valid operation, for these values of the variables that `@include` and `@skip` hang on."""
+        """The plan of a valid operation, for these values of the variables that `@include` and `@skip` depend on."""
         if operation.operation is not OperationType.QUERY or operation.directives:
             return Declined()
         try:

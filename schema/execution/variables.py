@@ -1,8 +1,4 @@
-"""What hangs on the variables: whether fields are there, how much they can return, what they are asked with.
-
-Most variables are scalars of GraphQL's own and fit as they come. Those are taken as they are; whatever else comes goes
-the way of graphql-core, which coerces it or tells what is wrong.
-"""
+"""What depends on an operation's variables: which fields are included, and how much they can return."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -39,7 +35,7 @@ def has_variables(node: Any) -> bool:
 def steering_variables(
     operation: OperationDefinitionNode, fragments: Mapping[str, FragmentDefinitionNode]
 ) -> tuple[str, ...]:
-    """The variables that `@include` and `@skip` hang on: with their values a plan is known."""
+    """The variables that `@include` and `@skip` depend on: with their values a plan is known."""
     found: set[str] = set()
     for definition in (operation, *fragments.values()):
         _find_steering(definition.selection_set, found)
@@ -59,7 +55,7 @@ def sizing_variables(
     fragments: Mapping[str, FragmentDefinitionNode],
     weighted: Collection[str] = (),
 ) -> tuple[str, ...]:
-    """The variables that the cost hangs on: with what `size_of` makes of their values, it is known.
+    """The variables that the cost depends on: with what `size_of` makes of their values, it is known.
 
     Args:
         operation: The operation.
@@ -73,7 +69,7 @@ def sizing_variables(
 
 
 def size_of(value: Any) -> Any:
-    """What of a variable's value the cost hangs on: a number, a length, or what is given at all."""
+    """What of a variable's value the cost depends on: a number, a length, or what is given at all."""
     match value:
         case list():
             return len(value)

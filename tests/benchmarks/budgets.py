@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
 from gateway.app import create_app  # noqa: E402
-from gateway.commands.demonstration import Demonstration, prepare  # noqa: E402
+from gateway.commands.demo_database import Demonstration, prepare  # noqa: E402
 from gateway.settings import Settings  # noqa: E402
 from tests.benchmarks.serving import SECRET  # noqa: E402
 from tests.serving import running  # noqa: E402

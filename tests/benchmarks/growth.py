@@ -32,7 +32,7 @@ from sqlalchemy import Table
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from gateway.commands.demonstration import prepare  # noqa: E402
+from gateway.commands.demo_database import prepare  # noqa: E402
 from gateway.settings import Settings  # noqa: E402
 from gateway.storage.database import open_engine  # noqa: E402
 from gateway.storage.migrations import migrate  # noqa: E402

@@ -24,10 +24,11 @@ from gateway.importing.demo import ORGANIZATIONS, demo_lines
 from gateway.importing.files import open_lines
 from gateway.importing.importer import import_leaks
 from gateway.storage.database import open_engine
+from gateway.storage.dialects import SQLITE
 from gateway.storage.engine import Program, Rows
 from gateway.storage.migrations import migrate
 from gateway.storage.sqlite import _WritingConnection
-from gateway.storage.statements import SQLITE, Command
+from gateway.storage.statements import Command
 from schema.records import Organization
 
 T = TypeVar("T")

@@ -22,7 +22,7 @@ import psutil
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from gateway.commands.demonstration import prepare  # noqa: E402
+from gateway.commands.demo_database import prepare  # noqa: E402
 from gateway.settings import Settings  # noqa: E402
 from tests.benchmarks.serving import SECRET, servers  # noqa: E402
 from tests.benchmarks.workloads import WORKLOADS  # noqa: E402

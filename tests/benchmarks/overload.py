@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
 from gateway.commands.database import open_database  # noqa: E402
-from gateway.commands.demonstration import prepare  # noqa: E402
+from gateway.commands.demo_database import prepare  # noqa: E402
 from gateway.commands.keys import issue_key  # noqa: E402
 from gateway.settings import Settings  # noqa: E402
 from gateway.storage.organizations import list_organizations  # noqa: E402

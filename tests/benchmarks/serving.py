@@ -29,7 +29,7 @@ import httpx
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from gateway.commands.demonstration import prepare  # noqa: E402
+from gateway.commands.demo_database import prepare  # noqa: E402
 from gateway.settings import Settings  # noqa: E402
 from tests.benchmarks.workloads import WORKLOADS, Workload  # noqa: E402
 from tests.conftest import new_postgres  # noqa: E402

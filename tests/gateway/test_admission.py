@@ -15,12 +15,21 @@ from tests.records import EXAMPLE_ID, World
 from tests.serving import Gateway, running
 
 
-class House:
+class Requests:
     """Requests that run until they are told to end."""
 
-    def __init__(self, admission: Admission) -> None:
-        self.admission = admission
+    def __init__(
+        self,
+        *,
+        most: int = 100,
+        most_a_key: int = 100,
+        abreast: int = 4,
+        wait_seconds: float = 60,
+        turn_seconds: float = 10,
+    ) -> None:
+        self.admission = Admission(most, most_a_key, wait_seconds, turn_seconds, abreast)
         self.entered: list[str] = []
+        self._tasks: list[asyncio.Task[None]] = []
         self._ending: dict[str, list[asyncio.Event]] = {}
 
     async def call(self, key: str) -> None:
@@ -33,8 +42,12 @@ class House:
         finally:
             turns.leave()
 
+    def begin(self, key: str) -> "asyncio.Task[None]":
+        self._tasks.append(asyncio.create_task(self.call(key)))
+        return self._tasks[-1]
+
     async def come(self, key: str, times: int = 1) -> list["asyncio.Task[None]"]:
-        tasks = [asyncio.create_task(self.call(key)) for _ in range(times)]
+        tasks = [self.begin(key) for _ in range(times)]
         await settle()
         return tasks
 
@@ -46,8 +59,11 @@ class House:
         await settle()
 
     async def end_all(self) -> None:
+        """Let all end that run or wait; each that was not refused or cancelled before ends well."""
+        left = [task for task in self._tasks if not task.done()]
         while any(self._ending.values()):
             await self.end(next(key for key, events in self._ending.items() if events))
+        await asyncio.gather(*left)
 
 
 async def settle() -> None:
@@ -57,166 +73,158 @@ async def settle() -> None:
 
 
 async def test_as_many_run_abreast_as_may_and_the_rest_waits_for_turns() -> None:
-    house = House(Admission(most=10, most_a_key=10, wait_seconds=60, abreast=2))
-    tasks = await house.come("a", 5)
-    assert house.entered == ["a"] * 2
-    await house.end("a")
-    assert house.entered == ["a"] * 3
-    await house.end_all()
-    await asyncio.gather(*tasks)
-    assert house.entered == ["a"] * 5
+    requests = Requests(most=10, most_a_key=10, abreast=2)
+    await requests.come("a", 5)
+    assert requests.entered == ["a"] * 2
+    await requests.end("a")
+    assert requests.entered == ["a"] * 3
+    await requests.end_all()
+    assert requests.entered == ["a"] * 5
 
 
 async def test_a_greedy_key_leaves_the_others_their_turns() -> None:
-    house = House(Admission(most=100, most_a_key=100, wait_seconds=60, abreast=4))
-    tasks = await house.come("greedy", 20)
+    requests = Requests()
+    await requests.come("greedy", 20)
     for key in ("b", "c", "d"):
-        tasks += await house.come(key, 3)
-    assert house.entered == ["greedy"] * 4
+        await requests.come(key, 3)
+    assert requests.entered == ["greedy"] * 4
     # Each turn that comes free goes to a key that has none, in the order in which they came.
     for _ in range(3):
-        await house.end("greedy")
-    assert house.entered[4:] == ["b", "c", "d"]
+        await requests.end("greedy")
+    assert requests.entered[4:] == ["b", "c", "d"]
     # From then on everybody has one, and whoever gives his back is the one with the fewest.
     for key in ("b", "c", "d", "greedy"):
-        await house.end(key)
-        assert house.entered[-1] == key
-    await house.end_all()
-    await asyncio.gather(*tasks)
+        await requests.end(key)
+        assert requests.entered[-1] == key
+    await requests.end_all()
 
 
 async def test_a_greedy_key_leaves_the_next_turn_to_whoever_comes_at_that_moment() -> None:
-    house = House(Admission(most=100, most_a_key=100, wait_seconds=60, abreast=4))
-    tasks = [*await house.come("b"), *await house.come("greedy", 20)]
-    house.let_end("greedy")
-    house.let_end("greedy")
+    requests = Requests()
+    await requests.come("b")
+    await requests.come("greedy", 20)
+    requests.let_end("greedy")
+    requests.let_end("greedy")
     await asyncio.sleep(0)
-    tasks.append(asyncio.create_task(house.call("b")))
+    requests.begin("b")
     await settle()
-    assert house.entered == ["b", "greedy", "greedy", "greedy", "b", "greedy"]
-    await house.end_all()
-    await asyncio.gather(*tasks)
+    assert requests.entered == ["b", "greedy", "greedy", "greedy", "b", "greedy"]
+    await requests.end_all()
 
 
 async def test_a_key_has_all_turns_while_it_is_alone_and_its_share_while_it_is_not() -> None:
-    house = House(Admission(most=100, most_a_key=100, wait_seconds=60, abreast=4))
-    tasks = await house.come("greedy", 20)
-    tasks += await house.come("b", 1)
+    requests = Requests()
+    await requests.come("greedy", 20)
+    await requests.come("b", 1)
     for _ in range(2):
-        await house.end("greedy")
-    assert house.entered == ["greedy"] * 4 + ["b"], "two of four are its share"
-    await house.end("b")
-    assert house.entered == ["greedy"] * 4 + ["b"] + ["greedy"] * 2
-    await house.end_all()
-    await asyncio.gather(*tasks)
+        await requests.end("greedy")
+    assert requests.entered == ["greedy"] * 4 + ["b"], "two of four are its share"
+    await requests.end("b")
+    assert requests.entered == ["greedy"] * 4 + ["b"] + ["greedy"] * 2
+    await requests.end_all()
 
 
 async def test_the_last_of_many_turns_are_for_keys_that_have_none() -> None:
-    house = House(Admission(most=100, most_a_key=100, wait_seconds=60, abreast=8))
-    tasks = await house.come("a", 9)
-    assert house.entered == ["a"] * 7
-    tasks += await house.come("b", 2)
-    assert house.entered == ["a"] * 7 + ["b"]
-    await house.end("a")
-    assert len(house.entered) == 8, "kept for whoever comes next"
-    tasks += await house.come("c")
-    assert house.entered[8:] == ["c"]
-    await house.end_all()
-    await asyncio.gather(*tasks)
+    requests = Requests(abreast=8)
+    await requests.come("a", 9)
+    assert requests.entered == ["a"] * 7
+    await requests.come("b", 2)
+    assert requests.entered == ["a"] * 7 + ["b"]
+    await requests.end("a")
+    assert len(requests.entered) == 8, "kept for whoever comes next"
+    await requests.come("c")
+    assert requests.entered[8:] == ["c"]
+    await requests.end_all()
 
 
 async def test_turns_that_cannot_be_shared_evenly_are_given_all_the_same() -> None:
-    house = House(Admission(most=100, most_a_key=100, wait_seconds=60, abreast=4))
-    tasks = await house.come("a", 4)
-    tasks += await house.come("b", 4)
-    tasks += await house.come("c", 4)
+    requests = Requests()
+    await requests.come("a", 4)
+    await requests.come("b", 4)
+    await requests.come("c", 4)
     for _ in range(3):
-        await house.end("a")
-    assert sorted(house.entered[4:]) == ["b", "b", "c"]
-    await house.end_all()
-    await asyncio.gather(*tasks)
+        await requests.end("a")
+    assert sorted(requests.entered[4:]) == ["b", "b", "c"]
+    await requests.end_all()
 
 
 async def test_of_keys_with_as_few_turns_the_one_is_next_whose_last_ended_first() -> None:
-    house = House(Admission(most=100, most_a_key=100, wait_seconds=60, abreast=1))
-    tasks = await house.come("a", 3)
-    tasks += await house.come("b", 3)
-    tasks += await house.come("c", 1)
-    await house.end_all()
-    await asyncio.gather(*tasks)
-    assert house.entered == ["a", "b", "c", "a", "b", "a", "b"]
+    requests = Requests(abreast=1)
+    await requests.come("a", 3)
+    await requests.come("b", 3)
+    await requests.come("c", 1)
+    await requests.end_all()
+    assert requests.entered == ["a", "b", "c", "a", "b", "a", "b"]
 
 
 async def test_a_key_that_has_all_it_may_leaves_turns_free_for_others() -> None:
-    house = House(Admission(most=10, most_a_key=2, wait_seconds=60, abreast=4))
-    tasks = await house.come("a", 5)
-    assert house.entered == ["a", "a"]
-    tasks += await house.come("b", 2)
-    assert house.entered == ["a", "a", "b", "b"]
-    await house.end_all()
-    await asyncio.gather(*tasks)
+    requests = Requests(most=10, most_a_key=2)
+    await requests.come("a", 5)
+    assert requests.entered == ["a", "a"]
+    await requests.come("b", 2)
+    assert requests.entered == ["a", "a", "b", "b"]
+    await requests.end_all()
 
 
 @pytest.mark.parametrize(("most", "most_a_key"), [(3, 10), (10, 3)])
 async def test_beyond_the_limits_a_request_is_sent_away_though_nothing_ends(most: int, most_a_key: int) -> None:
-    house = House(Admission(most, most_a_key, wait_seconds=0, abreast=1))
-    tasks = await house.come("a", 5)
-    done = [task for task in tasks if task.done()]
-    assert len(done) == 2
-    for task in done:
+    requests = Requests(most=most, most_a_key=most_a_key, wait_seconds=0, abreast=1)
+    refused = [task for task in await requests.come("a", 5) if task.done()]
+    assert len(refused) == 2
+    for task in refused:
         with pytest.raises(Unavailable, match="busy"):
             await task
-    await house.end_all()
-    await asyncio.gather(*(task for task in tasks if task not in done))
-    assert house.entered == ["a"] * 3
+    await requests.end_all()
+    assert requests.entered == ["a"] * 3
 
 
 async def test_a_request_that_is_taken_in_waits_for_its_turn_as_long_as_an_operation_may_take() -> None:
-    house = House(Admission(most=10, most_a_key=10, wait_seconds=60, most_seconds=0.01, abreast=1))
-    _, second = await house.come("a", 2)
+    requests = Requests(most=10, most_a_key=10, turn_seconds=0.01, abreast=1)
+    _, second = await requests.come("a", 2)
     with pytest.raises(Unavailable, match="busy"):
         await second
-    await house.end_all()
-    assert house.entered == ["a"]
+    await requests.end_all()
+    assert requests.entered == ["a"]
 
 
 async def test_beyond_the_limits_a_request_runs_where_a_turn_comes_free_in_time() -> None:
-    house = House(Admission(most=1, most_a_key=1, wait_seconds=60))
-    tasks = await house.come("a", 2)
-    assert house.entered == ["a"]
-    await house.end("a")
-    assert house.entered == ["a"] * 2
-    await house.end_all()
-    await asyncio.gather(*tasks)
+    requests = Requests(most=1, most_a_key=1)
+    await requests.come("a", 2)
+    assert requests.entered == ["a"]
+    await requests.end("a")
+    assert requests.entered == ["a"] * 2
+    await requests.end_all()
 
 
 async def test_whoever_goes_away_while_he_waits_leaves_no_gap() -> None:
-    house = House(Admission(most=10, most_a_key=10, wait_seconds=60, abreast=1))
-    _, second, third = await house.come("a", 3)
+    requests = Requests(most=10, most_a_key=10, abreast=1)
+    _, second, third = await requests.come("a", 3)
     second.cancel()
     await settle()
-    await house.end("a")
-    assert house.entered == ["a"] * 2
-    await house.end_all()
-    await third
+    await requests.end("a")
+    assert requests.entered == ["a"] * 2
+    await requests.end_all()
+    assert third.done()
 
 
 async def test_whoever_goes_away_as_he_is_given_a_turn_passes_it_on() -> None:
-    house = House(Admission(most=10, most_a_key=10, wait_seconds=60, abreast=1))
-    _, second, third = await house.come("a", 3)
-    house._ending["a"].pop(0).set()  # noqa: SLF001 - so that both happen before anybody runs on
+    requests = Requests(most=10, most_a_key=10, abreast=1)
+    _, second, third = await requests.come("a", 3)
+    # Both happen before anybody runs on.
+    requests.let_end("a")
     await asyncio.sleep(0)
     second.cancel()
     await settle()
     assert second.cancelled()
-    assert house.entered == ["a"] * 2
-    await house.end_all()
-    await third
+    assert requests.entered == ["a"] * 2
+    await requests.end_all()
+    assert third.done()
 
 
 async def test_whatever_comes_and_goes_no_limit_is_passed_and_nobody_is_forgotten() -> None:
     random = Random(4)  # noqa: S311 - made-up traffic
-    admission = Admission(most=12, most_a_key=5, wait_seconds=0.001, abreast=6)
+    requests = Requests(most=12, most_a_key=5, wait_seconds=0.001, abreast=6)
+    admission = requests.admission
     now: dict[str, int] = {}
     most, most_a_key, ran, refused, cancelled = 0, 0, 0, 0, 0
 
@@ -245,11 +253,9 @@ async def test_whatever_comes_and_goes_no_limit_is_passed_and_nobody_is_forgotte
     assert 4 < most <= 6
     assert most_a_key <= 5
     assert min(ran, refused, cancelled) > 10
-    house = House(admission)
-    tasks = await house.come("a", 5)
-    assert house.entered == ["a"] * 5, "every turn was given back"
-    await house.end_all()
-    await asyncio.gather(*tasks)
+    await requests.come("a", 5)
+    assert requests.entered == ["a"] * 5, "every turn was given back"
+    await requests.end_all()
 
 
 async def test_a_busy_gateway_says_so_in_each_doors_shape(world: World) -> None:

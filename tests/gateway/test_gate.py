@@ -16,11 +16,11 @@ import pytest
 from psutil import Process
 from starlette.types import Scope
 
-from gateway.absences import RETURNS_A_SECOND, Absences
 from gateway.admission import Admission
 from gateway.app import create_app
 from gateway.gate import Gate, Refusal
 from gateway.headers import SECURITY_HEADERS, Fields
+from gateway.pauses import RETURNS_A_SECOND, Pauses
 from gateway.responses import Head, Prepared
 from gateway.storage.database import make_engine
 from gateway.storage.engine import Program
@@ -219,21 +219,21 @@ async def test_the_more_of_a_key_are_away_the_later_one_more_of_it_is_to_come_ag
 
 
 async def test_a_connection_counts_once_however_many_of_its_requests_were_refused_and_not_when_it_is_lost() -> None:
-    absences = Absences()
+    pauses = Pauses()
     lines = [Line() for _ in range(RETURNS_A_SECOND)]
     for seconds in (0.01, 60):
         for line in lines:
-            absences.begin(line, "greedy", seconds)
-    assert absences.seconds("greedy") == 2
+            pauses.begin(line, "greedy", seconds)
+    assert pauses.retry_after_seconds("greedy") == 2
     # The time that was over first, was another's.
     await asyncio.sleep(0.05)
     assert all(line.is_paused for line in lines)
     lines[0].is_lost = True
-    absences.forget(lines[0])
-    absences.begin(lines[0], "greedy", 60)
-    assert absences.seconds("greedy") == 1
+    pauses.forget(lines[0])
+    pauses.begin(lines[0], "greedy", 60)
+    assert pauses.retry_after_seconds("greedy") == 1
     for _ in lines:
-        absences.call_back(lambda _: True)
+        pauses.resume_one(lambda _: True)
     assert not any(line.is_paused for line in lines)
 
 
@@ -519,7 +519,7 @@ async def test_whoever_goes_away_while_nobody_hears_is_no_failure_of_ours(
 async def test_what_is_sent_while_nobody_hears_is_answered_though_the_connection_seems_to_idle(
     sqlite_world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Absences, "seconds", lambda *_: 3)
+    monkeypatch.setattr(Pauses, "retry_after_seconds", lambda *_: 3)
     async with (
         busy(sqlite_world, "read", max_concurrency=10, header_timeout_seconds=1) as server,
         connected(server.address) as connection,

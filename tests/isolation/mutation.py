@@ -60,13 +60,13 @@ _UNTOLD_SITES: Mapping[str, Sequence[str]] = {
     "leaks_of": ("of_organization(link)",),
     # What candidates there are is asked of leaks in the scope again.
     "_candidates_by": ("of_organization(drivers)", "of_organization(source.rows)"),
-    # Rows are counted, to choose the way: each way has a scope of its own.
+    # Rows are counted to choose the access path: each has a scope of its own.
     "Source": ("of_organization(self.rows)",),
     "LeakList": ("self.source.is_in_list(self.parent)",),
     "InOrder": ("listed.source.is_in_list(listed.parent)", "in_scope(seen, listed.dialect)"),
     "ByValues": ("of_organization(self.listed.rows)",),
     # PostgreSQL alone goes there, and has row-level security behind it.
-    "NextToName": ("source.is_in_scope(listed.dialect)",),
+    "ByNameLateral": ("source.is_in_scope(listed.dialect)",),
 }
 UNTOLD_SITES = frozenset(f"{part}: without {call}" for part, calls in _UNTOLD_SITES.items() for call in calls)
 """Calls whose lack no answer can tell."""

@@ -24,7 +24,8 @@ from starlette.routing import Mount, Route
 
 from gateway.app import create_app
 from gateway.keys import hash_key
-from gateway.settings import Secrets, Settings
+from gateway.secret import Secrets
+from gateway.settings import Settings
 from gateway.storage.fingerprints import fingerprint
 from gateway.storage.tables import metadata
 from tests.faults.conftest import slow_down

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from gateway.commands.clock import parse_expiry, parse_overlap
+from gateway.commands.times import parse_expiry, parse_overlap
 from gateway.keys import PATTERN
 from tests.gateway.commands.conftest import Run
 

@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 import pytest
 
-from gateway.importing.directory import Directory
+from gateway.importing.domains import KnownDomains
 from gateway.importing.records import MAX_LINE_BYTES, BadLine, ImportedLeak, parse_record
 from gateway.storage.fingerprints import fingerprint
 from tests.gateway.importing.conftest import LEAK_ID, SECRET, line
@@ -209,7 +209,7 @@ def test_a_broken_line_is_not_repeated() -> None:
 
 def test_a_reason_quotes_a_domain_in_plain_characters_and_briefly() -> None:
     with pytest.raises(BadLine) as caught:
-        Directory().find(parse(line(domain="\x1b[31m" + "é" * 500)))
+        KnownDomains().find(parse(line(domain="\x1b[31m" + "é" * 500)))
     told = caught.value.reason
     assert told.isprintable()
     assert told.isascii()

@@ -7,8 +7,9 @@ from typing import Any
 
 import orjson
 
+from gateway.storage.dialects import SQLITE
 from gateway.storage.engine import Engine, fetch
-from gateway.storage.statements import SQLITE, Command
+from gateway.storage.statements import Command
 
 
 async def looked_at(engine: Engine, url: str, command: Command) -> int:

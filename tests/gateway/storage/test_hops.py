@@ -14,7 +14,7 @@ import pytest
 
 from gateway.storage.engine import Program, Rows, fetch
 from gateway.storage.hops import Readers, ReadingConnection
-from gateway.storage.statements import Command, LookUp
+from gateway.storage.statements import Command, PointQuery
 
 ONE = "SELECT id, name FROM things WHERE id = ?"
 SEVERAL = "SELECT id, name FROM things WHERE id IN (SELECT value FROM json_each(?))"
@@ -62,7 +62,7 @@ def reader(path: Path) -> Iterator[Reader]:
     opened.close()
 
 
-THINGS = LookUp(Command(ONE, ("",)), 0, lambda ids: Command(SEVERAL, (json.dumps(list(ids)),)))
+THINGS = PointQuery(Command(ONE, ("",)), 0, lambda ids: Command(SEVERAL, (json.dumps(list(ids)),)))
 
 
 def look_up(id_: str) -> Command:

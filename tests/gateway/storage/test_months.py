@@ -10,11 +10,12 @@ import orjson
 
 from gateway.importing.importer import import_leaks
 from gateway.storage.database import open_engine
+from gateway.storage.dialects import SQLITE
 from gateway.storage.domains import add_domain, list_domains
 from gateway.storage.engine import fetch
 from gateway.storage.organizations import add_organization
 from gateway.storage.reads import SQLStore, Statements
-from gateway.storage.statements import SQLITE, Command
+from gateway.storage.statements import Command
 from schema.pages import Order, PageRequest
 from schema.records import Kind, LeakStatus
 from schema.scope import Scope

@@ -9,9 +9,10 @@ import pytest
 from gateway.keys import parse
 from gateway.storage.callers import find_key
 from gateway.storage.database import open_engine
+from gateway.storage.dialects import SQLITE
 from gateway.storage.engine import fetch
 from gateway.storage.reads import SQLStore
-from gateway.storage.statements import SQLITE, Command
+from gateway.storage.statements import Command
 from schema.pages import Key, Order, PageRequest
 from schema.records import Kind, Leak, LeakStatus, RiskLevelName
 from schema.scope import Scope

@@ -15,12 +15,13 @@ from gateway.importing.demo import ORGANIZATIONS, demo_leaks
 from gateway.importing.importer import import_leaks
 from gateway.storage.callers import find_key
 from gateway.storage.database import open_engine
+from gateway.storage.dialects import SQLITE
 from gateway.storage.domains import add_domain, list_domains
 from gateway.storage.engine import Engine, Rows, fetch
 from gateway.storage.organizations import add_organization
 from gateway.storage.reads import SQLStore, Statements
 from gateway.storage.roles import SERVING_ROLE
-from gateway.storage.statements import SQLITE, Command, is_too_deep
+from gateway.storage.statements import Command, is_too_deep
 from schema.batches import Request
 from schema.execution.execute import Executor, Operation
 from schema.execution.limits import Limits

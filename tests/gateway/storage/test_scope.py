@@ -8,10 +8,11 @@ import pytest
 from sqlalchemy import ColumnElement, FromClause, Select, Table, bindparam, insert, select
 
 from gateway.storage.database import open_engine
+from gateway.storage.dialects import SQLITE
 from gateway.storage.engine import Engine, fetch
 from gateway.storage.rows import read_rows, write_rows
 from gateway.storage.scope import as_shown, in_scope, of_leak, of_organization, scope_values, visible_node
-from gateway.storage.statements import SQLITE, Statement
+from gateway.storage.statements import Statement
 from gateway.storage.tables import MONTH, domains, endpoint_dates, leaks, links, nodes, organizations
 from gateway.storage.types import Instant, month_of
 from schema.records import CONNECTED, Kind

@@ -1,4 +1,4 @@
-"""Lists on standard output: a table for a person, lines separated by tabs for a program."""
+"""What a command shows: lists on standard output, hints on standard error."""
 
 import sys
 from collections.abc import Iterable, Sequence
@@ -9,7 +9,7 @@ from rich.text import Text
 
 
 def show(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Show rows; None is shown as `-`."""
+    """Show rows on standard output: a table for a person, tab-separated lines for a program; None is shown as `-`."""
     texts = [["-" if value is None else str(value) for value in row] for row in rows]
     if not sys.stdout.isatty():
         sys.stdout.writelines("\t".join(row) + "\n" for row in texts)
@@ -24,5 +24,5 @@ def show(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
 
 
 def hint(message: str) -> None:
-    """Say something to the person at the keyboard, away from standard output."""
+    """Tell the person at the keyboard something, on standard error."""
     sys.stderr.write(message + "\n")

@@ -1,4 +1,4 @@
-"""What is kept of what is costly to make."""
+"""A bounded cache, and its parts."""
 
 import sys
 from collections.abc import Iterator
@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from schema.kept import Kept, Share
+from schema.cache import Cache, Share
 
 
 def test_all_parts_of_a_cache_have_one_room() -> None:
-    kept: Kept[Any, tuple[int, str]] = Kept(10, lambda weighed: weighed[0])
-    light, heavy = Share(kept, 1), Share(kept, 4)
+    cache: Cache[Any, tuple[int, str]] = Cache(10, lambda weighed: weighed[0])
+    light, heavy = Share(cache, 1), Share(cache, 4)
     made: list[str] = []
 
     def make(key: str) -> str:
@@ -35,8 +35,8 @@ def test_all_parts_of_a_cache_have_one_room() -> None:
 
 
 def test_the_same_key_is_another_in_each_part() -> None:
-    kept: Kept[Any, tuple[int, str]] = Kept(10, lambda weighed: weighed[0])
-    one, other = Share(kept, 1), Share(kept, 1)
+    cache: Cache[Any, tuple[int, str]] = Cache(10, lambda weighed: weighed[0])
+    one, other = Share(cache, 1), Share(cache, 1)
     assert (one.get("key", lambda: "one"), other.get("key", lambda: "other")) == ("one", "other")
 
 
@@ -51,19 +51,19 @@ def _hands_changing() -> Iterator[None]:
 
 @pytest.mark.usefixtures("_hands_changing")
 def test_threads_share_a_cache_and_it_keeps_its_size() -> None:
-    kept: Kept[int, int] = Kept(4)
+    cache: Cache[int, int] = Cache(4)
     made: list[int] = []
 
     def ask(seed: int) -> None:
         random = Random(seed)  # noqa: S311 - for a test
         for _ in range(50_000):
             number = random.randrange(1, 7)
-            assert kept.get(number, lambda number=number: number) == number  # type: ignore[misc]
+            assert cache.get(number, lambda number=number: number) == number  # type: ignore[misc]
 
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(ask, range(4)))
     for number in range(101, 105):
-        kept.keep(number, number)
+        cache.keep(number, number)
     for number in range(101, 105):
-        kept.get(number, lambda number=number: made.append(number) or number)  # type: ignore[func-returns-value, misc]
+        cache.get(number, lambda number=number: made.append(number) or number)  # type: ignore[func-returns-value, misc]
     assert made == []

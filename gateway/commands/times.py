@@ -1,4 +1,4 @@
-"""Spans and instants as commands take them."""
+"""Durations and instants as command options take them."""
 
 import re
 from datetime import datetime, timedelta

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from gateway.commands.database import open_database
 from gateway.commands.keys import issue_key
 from gateway.commands.progress import progress
-from gateway.commands.tables import hint
+from gateway.commands.terminal import hint
 from gateway.importing.demo import ORGANIZATIONS, DemoOrganization, demo_lines
 from gateway.importing.importer import import_leaks
 from gateway.settings import Settings

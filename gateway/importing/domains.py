@@ -1,4 +1,4 @@
-"""An organization's domains, as the lines of a file name them."""
+"""The domains of an organization, as the lines of an import name them."""
 
 from collections.abc import Iterable
 
@@ -11,11 +11,11 @@ from schema.records import Domain, Organization
 _QUOTED_CHARACTERS = 64
 
 UNNUMBERED = 0
-"""Stands for the number of a domain that is only supposed to be there."""
+"""The number of a domain that a dry run only supposes to be there."""
 
 
-class Directory:
-    """The domains, archived ones included, by id and by name."""
+class KnownDomains:
+    """An organization's domains by id and by name, archived ones included."""
 
     def __init__(self, domains: Iterable[Domain] = ()) -> None:
         self._by_id: dict[str, Domain] = {}
@@ -24,7 +24,7 @@ class Directory:
             self.add(domain)
 
     def add(self, domain: Domain) -> None:
-        """Take a domain in."""
+        """Add a domain."""
         self._by_id[domain.id] = domain
         self._by_name[domain.name] = domain
 
@@ -32,7 +32,7 @@ class Directory:
         """The domain of a record.
 
         Raises:
-            BadLine: there is none, or the record's name and id are those of two.
+            BadLine: the domain is unknown, or the record's name and id belong to two different ones.
         """
         if record.domain_id is None:
             found = self._by_name.get(record.domain or "")
@@ -47,14 +47,14 @@ class Directory:
         return found
 
     def lacks(self, records: Iterable[ImportedLeak]) -> bool:
-        """Whether one of the records has a domain that is not known."""
+        """Whether any of the records names an unknown domain."""
         return any(
             record.domain not in self._by_name if record.domain_id is None else record.domain_id not in self._by_id
             for record in records
         )
 
     def new_names(self, records: Iterable[ImportedLeak]) -> list[str]:
-        """The names that records have, no domain has, and a domain may have: each once, in the order met."""
+        """The names in records that no domain has yet and that are valid, each once and in order of appearance."""
         missing = dict.fromkeys(
             record.domain
             for record in records
@@ -64,7 +64,7 @@ class Directory:
 
 
 def supposed_domain(organization: Organization, name: str) -> Domain:
-    """The domain that an import would add."""
+    """The domain that an import would add under a name."""
     return Domain(UNNUMBERED, domain_id(organization, name), name, None)
 
 

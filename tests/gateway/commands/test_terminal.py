@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from gateway.commands.tables import show
+from gateway.commands.terminal import show
 
 
 class _Terminal(io.StringIO):

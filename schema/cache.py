@@ -1,4 +1,4 @@
-"""What is costly to make and used again, as much of it as was used last."""
+"""A bounded cache, and parts of one that several owners share."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -9,11 +9,12 @@ Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 
 
-class Kept(Generic[Key, Value]):
-    """A bounded cache: what was used longest ago goes first. Threads may share it.
+class Cache(Generic[Key, Value]):
+    """A least recently used cache, which threads may share.
 
     Args:
-        size: How much is kept, in what `weigh` says of each value; their number where that is left out.
+        size: The most weight that is kept.
+        weigh: The weight of a value; 1 unless given, so that `size` is a number of values.
     """
 
     def __init__(self, size: int, weigh: Callable[[Value], int] = lambda _: 1) -> None:
@@ -24,7 +25,7 @@ class Kept(Generic[Key, Value]):
         self._lock = Lock()
 
     def get(self, key: Key, make: Callable[[], Value]) -> Value:
-        """The value of a key, made where it is not kept."""
+        """The value of a key, made and kept where it is missing."""
         value = self.find(key)
         if value is None:
             # Others need not wait for it: whoever wants the same meanwhile makes one, too.
@@ -33,7 +34,7 @@ class Kept(Generic[Key, Value]):
         return value
 
     def find(self, key: Key) -> Value | None:
-        """The value of a key, where it is kept."""
+        """The value of a key, or None where it is missing."""
         with self._lock:
             value = self._values.get(key)
             if value is not None:
@@ -41,7 +42,7 @@ class Kept(Generic[Key, Value]):
             return value
 
     def keep(self, key: Key, value: Value) -> None:
-        """Keep a value, and let go what that leaves no room for."""
+        """Keep a value, and drop what that leaves no room for: never the value itself, however heavy."""
         with self._lock:
             if key in self._values:
                 self._weight -= self._weigh(self._values.pop(key))
@@ -52,19 +53,19 @@ class Kept(Generic[Key, Value]):
 
 
 class Share(Generic[Value]):
-    """A part of a cache that others have a part of as well.
+    """One owner's part of a cache: its keys are its own, and its values all weigh the same.
 
     Args:
-        kept: The cache of all, of values with their weights.
-        weight: What each value of this part weighs.
+        cache: The cache of all owners, of values with their weights.
+        weight: The weight of each value of this part.
     """
 
-    __slots__ = ("_kept", "_weight")
+    __slots__ = ("_cache", "_weight")
 
-    def __init__(self, kept: Kept[tuple["Share[Value]", Hashable], tuple[int, Value]], weight: int) -> None:
-        self._kept = kept
+    def __init__(self, cache: Cache[tuple["Share[Value]", Hashable], tuple[int, Value]], weight: int) -> None:
+        self._cache = cache
         self._weight = weight
 
     def get(self, key: Hashable, make: Callable[[], Value]) -> Value:
-        """The value of a key, made where it is not kept."""
-        return self._kept.get((self, key), lambda: (self._weight, make()))[1]
+        """The value of a key, made and kept where it is missing."""
+        return self._cache.get((self, key), lambda: (self._weight, make()))[1]

@@ -1,0 +1,31 @@
+"""Which other origins' pages may call, and what browsers are told of it (CORS)."""
+
+from starlette.datastructures import Headers
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import Receive, Scope, Send
+
+
+def cors(origins: tuple[str, ...]) -> list[Middleware]:
+    """The middleware that lets these origins call, never with cookies: there are none. No origins, no middleware."""
+    if not origins:
+        return []
+    return [
+        Middleware(
+            _CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=["GET", "HEAD", "POST"],
+            allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Leaks-Explain", "X-Request-ID"],
+            expose_headers=["ETag", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Leaks-Cost", "X-Request-ID"],
+            max_age=600,
+        )
+    ]
+
+
+class _CORSMiddleware(CORSMiddleware):
+    """Starlette's, which adds its headers to the message that starts a response: none may go out in one piece."""
+
+    async def simple_response(self, scope: Scope, receive: Receive, send: Send, request_headers: Headers) -> None:
+        """Answer what is no preflight request."""
+        scope["extensions"] = {}
+        await super().simple_response(scope, receive, send, request_headers)
