@@ -251,6 +251,8 @@ class StoppedEngine(CountingEngine):
     async def run(self, program: Program[T]) -> T:
         try:
             commands = next(program)
+            while not commands:
+                commands = program.send(())
         except StopIteration as stop:
             outcome: T = stop.value
             return outcome
