@@ -51,6 +51,9 @@ OPERATION = Cost(work=1)
 INTROSPECTION = 100
 """Of `__schema` and `__type` at the least: they read nothing, but answer at length."""
 
+_CHARACTERS_A_POINT = 20
+"""Of a document: the largest take 50 to 100 ms to read, in which other operations return thousands of objects."""
+
 _WRAPPED = 0.5
 """How many types there are inside of a type, on average."""
 
@@ -60,6 +63,11 @@ INTERPRETED = 50
 _NOTHING = Cost()
 _VALUE = Cost(values=1)
 _DEFINITION = "strawberry-definition"
+
+
+def reading_cost(text: str) -> Cost:
+    """The cost of parsing and validating a document, which is all that one costs that is refused."""
+    return Cost(work=1 + len(text) // _CHARACTERS_A_POINT)
 
 
 def cost_of(

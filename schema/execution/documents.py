@@ -24,11 +24,11 @@ from graphql.validation import (
     specified_rules,
 )
 
-from schema.budget import Cost
+from schema.budget import Budget, Cost
 from schema.cache import Cache, Share
 from schema.errors import Code
 from schema.execution.coercion import Coercion
-from schema.execution.cost import weighted_inputs
+from schema.execution.cost import reading_cost, weighted_inputs
 from schema.execution.limits import Limits, check_merging, check_shape
 from schema.execution.plan import Plan
 from schema.execution.planning import Declined
@@ -114,15 +114,18 @@ class Documents:
         self._documents: Cache[bytes, Document] = Cache(_CHARACTERS_KEPT, lambda document: document.characters)
         self._plans: Cache[Any, tuple[int, Plan | Declined]] = Cache(_CHARACTERS_KEPT, lambda weighed: weighed[0])
 
-    def get(self, text: str) -> Document:
-        """The document of a text.
+    def get(self, text: str, budget: Budget | None = None) -> Document:
+        """The document of a text; what it takes to read one that is not kept is taken from a budget.
 
         Raises:
             RequestError: it cannot be parsed, is not valid, or is over a limit.
+            RateLimited: the budget has not so much left.
         """
-        return self._documents.get(hashlib.sha256(text.encode()).digest(), lambda: self._prepare(text))
+        return self._documents.get(hashlib.sha256(text.encode()).digest(), lambda: self._prepare(text, budget))
 
-    def _prepare(self, text: str) -> Document:
+    def _prepare(self, text: str, budget: Budget | None) -> Document:
+        if budget is not None:
+            budget.take(reading_cost(text))
         try:
             node = parse(text, max_tokens=self._limits.tokens, allow_empty_selection_sets=False)
         except GraphQLSyntaxError as error:

@@ -85,7 +85,7 @@ class Executor:
             Unavailable: the store does not answer just now.
             TimedOut: it was stopped.
         """
-        prepared = self._documents.get(operation.query).operation(operation.operation_name)
+        prepared = self._documents.get(operation.query, request.budget).operation(operation.operation_name)
         if only_queries and not prepared.is_query:
             raise NotAQuery
         check_variables(operation.variables, prepared.limits)

@@ -310,6 +310,17 @@ async def test_what_an_operation_costs_and_what_it_used_is_told(metered: Gateway
     assert response.headers["x-leaks-cost"] == f"{REST_COST};used={REST_COST}"
 
 
+async def test_a_document_that_is_refused_costs_what_it_took_to_read(metered: Gateway) -> None:
+    valid = await metered.respond("{ viewer { id } }".ljust(2000))
+    assert valid.headers["x-leaks-cost"] == "2;used=2", "it costs what its operation does"
+    for query in ("{ nothing }".ljust(2000), "{".ljust(2000), "{ nothing }".ljust(2000)):
+        response = await metered.respond(query)
+        assert response.headers["x-leaks-cost"] == "101;used=101"
+    while response.status_code != 429:
+        response = await metered.respond("{".ljust(20_000))
+    assert [error["extensions"]["code"] for error in response.json()["errors"]] == ["RATE_LIMITED"]
+
+
 async def test_the_schema_tells_the_same(metered: Gateway) -> None:
     asked = "{ rateLimit { limit cost remaining resetAt } leaks(first: 98) { nodes { id } } }"
     data = await metered.ask(asked)
