@@ -16,7 +16,7 @@ from tests.faults.test_timeouts import halted
 from tests.faults.traffic import PAGE, Question, Traffic, answered, connected, get, post, questions
 from tests.records import EXAMPLE_ID, World
 
-REQUESTS = 6_000
+REQUESTS = 100_000
 RECONNECTS = 1_000
 OPENED_LATER = 12
 """Files of connections that are opened when the first asks for what they are for."""
@@ -47,7 +47,7 @@ def until(is_so: Callable[[], bool]) -> None:
 @pytest.fixture(scope="module")
 def server(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server with two workers over the database that is filled once, on each engine in turn."""
-    with serving(world, tmp_path_factory.mktemp("server"), "--workers", "2", LEAKS_POOL_SIZE="2") as started:
+    with serving(world, tmp_path_factory.mktemp("server"), "--workers", "2", LEAKS_POOL_SIZE="6") as started:
         until_up(started)
         yield started
         assert "Traceback" not in started.log.read_text()
@@ -69,6 +69,7 @@ async def test_a_worker_that_is_killed_is_replaced_and_no_answer_is_wrong(server
     assert traffic.dropped <= 8
 
 
+@pytest.mark.timeout(600)
 async def test_handles_and_memory_stay_flat_over_many_requests_and_connections(server: Server, world: World) -> None:
     asked = await answered(server.port, questions(world))
     # So many connections that each worker has some: one may have been replaced just now.
