@@ -83,22 +83,23 @@ class Bucket:
         self._at = now
         return level
 
-    def take(self, points: int) -> None:
-        """Add points.
+    def take(self, points: int, in_place_of: int = 0) -> None:
+        """Add points, in place of those that the operation took before.
 
         Raises:
             RateLimited: they do not fit now.
         """
-        over = self.drain() + points - self.limit
-        if over > 0:
-            seconds = ceil(over / self.points_a_second)
+        more = points - in_place_of
+        if self.drain() + more > self.limit:
+            # What it took before is spent, and is not drained yet when it comes again.
+            seconds = ceil((self.level + points - self.limit) / self.points_a_second)
             raise RateLimited(
                 f"The key's budget is spent: the request can cost {points} points, of {self.limit} a minute"
                 f" {max(0, int(self.limit - self.level))} are left. Try again in {seconds} s.",
                 seconds,
             )
-        self.level += points
-        self.running += points
+        self.level += more
+        self.running += more
 
     def settle(self, taken: int, used: int) -> None:
         """End an operation: give back the points that were taken and not used."""
@@ -218,7 +219,7 @@ class Spending:
             RateLimited: less is left.
         """
         points = cost.points
-        self._bucket.take(points - self._taken)
+        self._bucket.take(points, in_place_of=self._taken)
         self.cost, self._taken = cost, points
 
     def settle(self, answer: bytes | memoryview) -> None:

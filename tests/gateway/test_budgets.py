@@ -59,6 +59,18 @@ def test_a_bucket_holds_its_limit_and_not_a_point_more(bucket: Bucket) -> None:
         bucket.take(1)
 
 
+def test_what_was_taken_before_is_spent_until_the_request_comes_again(bucket: Bucket, clock: Clock) -> None:
+    bucket.take(550)
+    bucket.take(40)
+    with pytest.raises(RateLimited, match=r"can cost 60 points, of 600 a minute 10 are left\. Try again in 5 s\."):
+        bucket.take(60, in_place_of=40)
+    bucket.settle(40, 40)
+    clock.now += 5
+    bucket.take(60)
+    bucket.take(20, in_place_of=60)
+    assert (bucket.level, bucket.running) == (560, 570)
+
+
 def test_it_drains_steadily_and_says_when_there_is_room(bucket: Bucket, clock: Clock) -> None:
     bucket.take(600)
     with pytest.raises(RateLimited) as refused:
