@@ -7,7 +7,7 @@ A request names one by its `documentId`, as persisted documents have it
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,12 +15,18 @@ from graphql import GraphQLError
 
 from gateway.bodies import InvalidJSON, parse_json
 from gateway.settings import SettingsError
+from schema.budget import Budget
 from schema.cache import Cache
 from schema.errors import BadUserInput, Code, Forbidden, GatewayError
 from schema.execution.refusal import RequestError
 
-Prepare = Callable[[str], None]
-"""Parses and keeps a document; raises if it is not valid or over a limit."""
+
+class Prepare(Protocol):
+    """Parses and keeps a document; raises if it is not valid or over a limit."""
+
+    def __call__(self, query: str, budget: Budget | None = None) -> None:
+        """What it takes is taken from a budget, if there is one."""
+
 
 _KEPT_CHARACTERS = 4_194_304
 _CHARACTERS_OF_AN_ENTRY = 512
@@ -43,12 +49,20 @@ class Texts(Protocol):
         """The text by this name: its SHA-256 in hexadecimal, or an id that the file of trusted documents gives it."""
         ...
 
-    def take(self, text: str, digest: str | None, organization: str) -> None:
-        """Check or keep a text that was sent, with the hash that it was sent with, if any.
+    def check(self, text: str, digest: str | None) -> None:
+        """Check a text that was sent, with the hash that it was sent with, if any.
 
         Raises:
-            GatewayError: it may not be sent.
+            Forbidden: it may not be sent.
+        """
+        ...
+
+    def keep(self, text: str, digest: str, organization: str, budget: Budget) -> None:
+        """Keep a text that was sent with its hash, if it is valid; what that takes is taken from a budget.
+
+        Raises:
             RequestError: it is not valid.
+            GatewayError: it is over a limit, or the budget has not so much left.
         """
         ...
 
@@ -69,11 +83,13 @@ class PersistedTexts:
         """The text with this hash."""
         return self._texts.find((organization, name))
 
-    def take(self, text: str, digest: str | None, organization: str) -> None:
-        """Keep a text that was sent with its hash."""
-        if digest is not None:
-            self._prepare(text)
-            self._texts.keep((organization, digest), text)
+    def check(self, text: str, digest: str | None) -> None:
+        """Let every text be sent."""
+
+    def keep(self, text: str, digest: str, organization: str, budget: Budget) -> None:
+        """Keep a text that is valid."""
+        self._prepare(text, budget)
+        self._texts.keep((organization, digest), text)
 
 
 class TrustedTexts:
@@ -89,10 +105,13 @@ class TrustedTexts:
         """The text with this hash or id."""
         return self._texts.get(name)
 
-    def take(self, text: str, digest: str | None, organization: str) -> None:  # noqa: ARG002 - the same
+    def check(self, text: str, digest: str | None) -> None:
         """Refuse a text that is not in the file."""
         if self._texts.get(digest or _digest(text)) != text:
             raise Forbidden("This document is not one of those that are trusted.")
+
+    def keep(self, text: str, digest: str, organization: str, budget: Budget) -> None:
+        """Keep nothing: all are there."""
 
 
 class NamedDocuments:
@@ -107,7 +126,7 @@ class NamedDocuments:
         Raises:
             BadUserInput: the name is malformed, or not that of the document it was sent with.
             Forbidden: the document is not one of those that are trusted.
-            RequestError: no document has this name, or the one to keep is not valid.
+            RequestError: no document has this name.
         """
         if not isinstance(sent, dict):
             return sent
@@ -115,15 +134,27 @@ class NamedDocuments:
             return sent
         name, text = _name(sent), sent.get("query")
         if isinstance(text, str):
-            self._take(text, name, organization)
+            self._check(text, name)
         elif text is None and name is not None:
             return {**sent, "query": self._find(name, organization)}
         return sent
 
-    def _take(self, text: str, name: str | None, organization: str) -> None:
+    def keep(self, sent: Mapping[str, Any], organization: str, budget: Budget) -> None:
+        """Keep the document of a request that was resolved, if it was sent with its hash.
+
+        Raises:
+            RequestError: it is not valid.
+            GatewayError: it is over a limit, or the budget has not so much left.
+        """
+        if "extensions" in sent and isinstance(text := sent.get("query"), str):
+            name = _name(sent)
+            if name is not None:
+                self._texts.keep(text, name, organization, budget)
+
+    def _check(self, text: str, name: str | None) -> None:
         if name is not None and name != _digest(text):
             raise BadUserInput("Invalid hash: it is not that of the query. Valid: the SHA-256 of its text in UTF-8.")
-        self._texts.take(text, name, organization)
+        self._texts.check(text, name)
 
     def _find(self, name: str, organization: str) -> str:
         text = self._texts.find(name, organization)

@@ -87,6 +87,7 @@ class GraphQLEndpoint:
         sent = _sent_by_get(scope) if by_get else await read_json(receive, fields, self._max_request_bytes)
         operation = _operation(self._documents.resolved(sent, caller.organization.id))
         with await self._entrance.admit(caller, scope, receive) as visit:
+            self._documents.keep(sent, caller.organization.id, visit.spending)
             if fields.get(EXPLAIN_HEADER) == b"1":
                 result, explanation = await self._explained(operation, visit.request, only_queries=by_get)
             else:

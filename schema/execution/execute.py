@@ -65,14 +65,15 @@ class Executor:
         self._planner = Planner(strawberry_schema, self._schema) if planned else None
         self.counts: Counter[str] = Counter()
 
-    def prepare(self, query: str) -> None:
-        """Parse, check and keep a document that is to run later.
+    def prepare(self, query: str, budget: Budget | None = None) -> None:
+        """Parse, check and keep a document that is to run later; what that takes is taken from a budget, if any.
 
         Raises:
             RequestError: it is not valid.
             OperationTooCostly: it is over a limit.
+            RateLimited: the budget has not so much left.
         """
-        self._documents.get(query)
+        self._documents.get(query, budget)
 
     async def execute(self, operation: Operation, request: Request, *, only_queries: bool = False) -> Result:
         """Run an operation.

@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import hashlib
 import logging
 import re
 import sqlite3
@@ -331,6 +332,14 @@ async def test_a_document_that_is_refused_costs_what_it_took_to_read(metered: Ga
     while response.status_code != 429:
         response = await metered.respond("{".ljust(20_000))
     assert [error["extensions"]["code"] for error in response.json()["errors"]] == ["RATE_LIMITED"]
+
+
+async def test_a_document_that_is_refused_costs_as_much_with_its_hash(metered: Gateway) -> None:
+    for query, costs in (("{ nothing }", "101;used=101"), ("{ viewer { id } }", "2;used=2")):
+        text = query.ljust(2000)
+        hashed = {"persistedQuery": {"version": 1, "sha256Hash": hashlib.sha256(text.encode()).hexdigest()}}
+        response = await metered.post(orjson.dumps({"query": text, "extensions": hashed}))
+        assert response.headers["x-leaks-cost"] == costs
 
 
 async def test_the_schema_tells_the_same(metered: Gateway) -> None:

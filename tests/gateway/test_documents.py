@@ -13,6 +13,7 @@ from starlette.applications import Starlette
 from gateway.app import create_app
 from gateway.documents import PersistedTexts
 from gateway.settings import SettingsError
+from schema.budget import Unlimited
 from tests.records import EXAMPLE_ID, World
 from tests.serving import Gateway, running
 
@@ -141,14 +142,14 @@ async def test_members_that_are_null_are_as_if_left_out(gateway: Gateway) -> Non
 
 
 async def test_no_more_is_kept_than_there_is_room_for() -> None:
-    texts = PersistedTexts(lambda _: None)
+    texts = PersistedTexts(lambda _query, _budget=None: None)
     for number in range(20_000):
-        texts.take(f"{number}", f"{number}", "corp")
+        texts.keep(f"{number}", f"{number}", "corp", Unlimited())
     found = sum(texts.find(f"{number}", "corp") is not None for number in range(20_000))
     assert 1000 < found < 10_000
     assert texts.find("19999", "corp") == "19999"
     for number in range(100):
-        texts.take("x" * 100_000, f"long {number}", "corp")
+        texts.keep("x" * 100_000, f"long {number}", "corp", Unlimited())
     assert sum(texts.find(f"long {number}", "corp") is not None for number in range(100)) < 50
     assert texts.find("19999", "corp") is None
 
