@@ -65,9 +65,9 @@ _VALUE = Cost(values=1)
 _DEFINITION = "strawberry-definition"
 
 
-def reading_cost(text: str) -> Cost:
+def reading_cost(text: str, most: int) -> Cost:
     """The cost of parsing and validating a document, which is all that one costs that is refused."""
-    return Cost(work=1 + len(text) // _CHARACTERS_A_POINT)
+    return Cost(work=min(1 + len(text) // _CHARACTERS_A_POINT, most))
 
 
 def cost_of(

@@ -125,7 +125,8 @@ class Documents:
 
     def _prepare(self, text: str, budget: Budget | None) -> Document:
         if budget is not None:
-            budget.take(reading_cost(text))
+            # At the most what a budget can hold: its operation may cost little.
+            budget.take(reading_cost(text, self._limits.points))
         try:
             node = parse(text, max_tokens=self._limits.tokens, allow_empty_selection_sets=False)
         except GraphQLSyntaxError as error:

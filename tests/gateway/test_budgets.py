@@ -342,6 +342,11 @@ async def test_a_document_that_is_refused_costs_as_much_with_its_hash(metered: G
         assert response.headers["x-leaks-cost"] == costs
 
 
+async def test_a_budget_that_is_whole_is_enough_to_read_any_document(metered: Gateway) -> None:
+    response = await metered.respond("{ viewer { id } }".ljust(100_000))
+    assert (response.status_code, response.headers["x-leaks-cost"]) == (200, "2;used=2")
+
+
 async def test_the_schema_tells_the_same(metered: Gateway) -> None:
     asked = "{ rateLimit { limit cost remaining resetAt } leaks(first: 98) { nodes { id } } }"
     data = await metered.ask(asked)
