@@ -11,13 +11,14 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Select, column, select, table
 from sqlalchemy.engine import URL
+from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from gateway.storage.database import parse_url, sqlite_path
-from gateway.storage.engine import DatabaseError, Engine, OtherTables, fetch
+from gateway.storage.engine import DatabaseError, Engine, OtherTables, Program
 from gateway.storage.roles import SERVING_ROLE
 from gateway.storage.sqlite import APPLICATION_ID
-from gateway.storage.statements import Statement
+from gateway.storage.statements import Command, Statement
 from gateway.storage.write_lock import WriteLock
 from schema.errors import Unavailable
 
@@ -28,6 +29,12 @@ _TRIES = 10
 
 VERSION: Final[Select[Any]] = select(column("version_num")).select_from(table("alembic_version"))
 """The statement that tells which version a database is at."""
+
+_HAS_VERSION = {
+    "sqlite": "SELECT 1 FROM sqlite_schema WHERE name = 'alembic_version'",
+    "postgresql": "SELECT 1 WHERE to_regclass('alembic_version') IS NOT NULL",
+}
+"""The statements that tell whether a database was migrated before."""
 
 _FOLDER = Path(__file__).parent
 _CLAIMED = "SELECT application_id, (SELECT count(*) FROM sqlite_schema) FROM pragma_application_id"
@@ -95,10 +102,16 @@ async def is_at_head(engine: Engine) -> bool:
         Damaged: that cannot be read any more.
     """
     try:
-        (rows,) = await engine.glance(fetch(Statement(VERSION, engine.dialect).bind()))
+        versions = await engine.glance(_versions(engine.dialect))
     except OtherTables:
         return False
-    return [row[0] for row in rows] == [head()]
+    return versions == [head()]
+
+
+def _versions(dialect: Dialect) -> Program[list[str]]:
+    (found,) = yield [Command(_HAS_VERSION[dialect.name])]
+    (rows,) = (yield [Statement(VERSION, dialect).bind()]) if found else ((),)
+    return [row[0] for row in rows]
 
 
 def _make(path: Path) -> None:

@@ -34,6 +34,15 @@ async def test_a_migrated_database_is_at_head(engine: Engine) -> None:
     assert await is_at_head(engine)
 
 
+async def test_a_database_that_was_never_migrated_is_not_and_the_log_is_silent(
+    engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with engine.transaction() as transaction:
+        await transaction.run(fetch(Command("DROP TABLE alembic_version")))
+    assert not await is_at_head(engine)
+    assert caplog.messages == []
+
+
 async def test_the_migrations_make_the_tables(database_url: str) -> None:
     engine = create_async_engine(_with_driver(database_url))
 
