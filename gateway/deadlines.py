@@ -1,8 +1,8 @@
-"""How long a client may take to send a request or read its answer, how long a head may be, and what is no request.
+"""How long a client may take to send a request or read its answer, how long a head may be, and what is not a request.
 
-uvicorn bounds none of these: a socket that says nothing, or half of something, is kept for ever. It also takes trailers
-for headers, and the body of a request with an `Upgrade` for the next request. A request that comes whole in one piece,
-as nearly every one does, sets no timer here.
+uvicorn limits none of these: it keeps a silent socket, or one with half a request, forever. It also treats trailers as
+headers, and the body of a request with `Upgrade` as the next request. A request that arrives in one piece, as nearly
+all do, sets no timer here.
 """
 
 import asyncio
@@ -28,11 +28,11 @@ from gateway.responses import lines
 from gateway.sending import Sending
 
 _PIECE_BYTES = 4096
-"""Heads are measured to this."""
+"""The precision with which heads are measured."""
 _MOST_HEADERS = 1000
 _MOST_PIPELINED = 100
 _LAST_LOOK_SECONDS = 0.01
-"""However short it is, the loop reads once in between."""
+"""However short this is, the loop reads once before it ends."""
 
 _NO_HTTP = "Invalid HTTP request received."
 
@@ -41,12 +41,12 @@ _Part: TypeAlias = Literal["head", "body"]
 
 @dataclass(frozen=True, slots=True)
 class Deadlines:
-    """What a client is held to.
+    """The limits on a client.
 
     Attributes:
-        head_seconds: From the connection, or the answer before, until the head is there.
-        body_seconds: From the head until the body is there; and for some progress in reading an answer.
-        head_bytes: The longest head: the address and the headers; the longest trailers and chunk extensions, too.
+        head_seconds: From the connection, or the previous response, until the head is complete.
+        body_seconds: From the head until the body is complete; also how long a client may read nothing of a response.
+        head_bytes: The longest head (URL and headers), and the longest trailers and chunk extensions.
     """
 
     head_seconds: float
@@ -55,7 +55,7 @@ class Deadlines:
 
 
 class GuardedProtocol(HttpToolsProtocol):
-    """HTTP/1.1 as uvicorn speaks it with httptools, to clients that keep the deadlines."""
+    """uvicorn's HTTP/1.1 protocol with httptools, and deadlines for its clients."""
 
     def __init__(
         self,
@@ -75,19 +75,19 @@ class GuardedProtocol(HttpToolsProtocol):
         self._idling: asyncio.TimerHandle | None = None
         self._answered_at = 0.0
         self._framing_bytes = 0
-        """How much came since the piece that a head began or ended in, or that had a part of a body."""
+        """Bytes received since a head began or ended, or since the last part of a body."""
         self._host: bytes | None = None
-        """What the last request named that was not refused."""
+        """The `Host` of the last request that was not refused."""
         self._is_refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait for a head."""
+        """Start waiting for a head."""
         super().connection_made(transport)
         self._wait_for("head")
         self._watch(0)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait for nothing any more."""
+        """Stop all timers."""
         self._wait_for(None)
         for timer in (self._watching, self._idling):
             if timer is not None:
@@ -96,7 +96,7 @@ class GuardedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Take what came, and wait for the rest where it is not whole."""
+        """Parse the data, and wait for the rest of an incomplete request."""
         if len(data) > _PIECE_BYTES:
             self._take_in_pieces(data)
             return
@@ -124,13 +124,13 @@ class GuardedProtocol(HttpToolsProtocol):
                 self.data_received(data[start : start + _PIECE_BYTES])
 
     def _should_upgrade(self) -> bool:
-        """Whether uvicorn leaves a request with an `Upgrade` alone: it is read anew."""
+        """True: uvicorn then leaves a request with `Upgrade` alone, and it is parsed again."""
         return True
 
     def _ignore_upgrade(self, rest: bytes) -> None:
-        """Read a request anew without its `Upgrade`, which a server may ignore (RFC 9110, section 7.8).
+        """Parse a request again without its `Upgrade`, which a server may ignore (RFC 9110, section 7.8).
 
-        The parser passes over the body of a request that has one, and takes it for the next request.
+        The parser would not read the body of such a request, and would take it for the next request.
         """
         if self.scope["method"] == "CONNECT":
             self._refuse(HTTPStatus.NOT_IMPLEMENTED, "CONNECT is not supported.")
@@ -138,17 +138,17 @@ class GuardedProtocol(HttpToolsProtocol):
         version = self.parser.get_http_version()
         start = b"%b %b HTTP/%b\r\n" % (self.scope["method"].encode(), self.url, version.encode())
         headers = lines(header for header in self.headers if header[0] != b"upgrade")
-        # The old one reads nothing more where it saw `Connection: close`.
+        # The old one stops reading after `Connection: close`.
         self.parser = HttpRequestParser(self)
         self.data_received(start + headers + b"\r\n" + rest)
 
     def on_body(self, body: bytes) -> None:
-        """Take a piece of a body."""
+        """Process a part of a body."""
         self._framing_bytes = 0
         HttpToolsProtocol.on_body(self, body)
 
     def on_chunk_header(self) -> None:
-        """Keep trailers, which come behind the last chunk, apart from headers; they are ignored (RFC 9110, 6.5.1)."""
+        """Keep trailers, which follow the last chunk, separate from headers; they are ignored (RFC 9110, 6.5.1)."""
         self.headers = []
 
     def _check(self) -> None:
@@ -176,7 +176,7 @@ class GuardedProtocol(HttpToolsProtocol):
         HttpToolsProtocol._start_asgi_task(self, cycle, app)  # noqa: SLF001 - as `super()`, for less
 
     def on_response_complete(self) -> None:
-        """Go on with the next request; where none is there, wait for it by one timer, and not by one an answer."""
+        """Continue with the next request, or wait for it, with one timer per connection instead of one per response."""
         if self.pipeline or self.transport.is_closing():
             HttpToolsProtocol.on_response_complete(self)
             return
@@ -187,14 +187,14 @@ class GuardedProtocol(HttpToolsProtocol):
             self._idling = self.loop.call_later(self._deadlines.head_seconds, self._end_idling)
 
     def shutdown(self) -> None:
-        """End the connection; what has come by now, though nobody has read it yet, is answered first."""
+        """Close the connection, after answering requests that have arrived but are not read yet."""
         if self.cycle is None or self.cycle.response_complete:
             self.loop.call_later(_LAST_LOOK_SECONDS, super().shutdown)
         else:
             super().shutdown()
 
     def _stop_answering(self) -> None:
-        # uvicorn tells only the request that came last, and another may be under way.
+        # uvicorn notifies only the last request, and another may be running.
         for cycle in (self._answering, self.cycle):
             if cycle is not None and not cycle.response_complete:
                 cycle.disconnected = True
@@ -204,15 +204,15 @@ class GuardedProtocol(HttpToolsProtocol):
 
     @property
     def _is_head_there(self) -> bool:
-        # uvicorn makes a scope where a request begins, and a cycle of it where its head is complete.
+        # uvicorn creates a scope when a request begins, and its cycle when the head is complete.
         return self.cycle is not None and self.cycle.scope is self.scope
 
     def _end_idling(self) -> None:
-        """Close the connection where nothing has come since the last answer, or look again when it is time."""
+        """Close the connection if nothing has arrived since the last response in time, or check again later."""
         self._idling = None
         if not self._is_head_there or not self.cycle.response_complete:
             return
-        # What it sends while nobody reads it, is not known yet.
+        # While reading is paused, it is unknown whether the client has sent anything.
         quiet_since = self.loop.time() if self.flow.read_paused else self._answered_at
         seconds = quiet_since + self._deadlines.head_seconds - self.loop.time()
         if seconds > 0:
@@ -221,7 +221,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self.timeout_keep_alive_handler()
 
     def _missing_part(self) -> _Part | None:
-        """What the client is to send next; None while there is a whole request to answer."""
+        """What the client has to send next; None while there is a complete request to answer."""
         if not self._is_head_there or self.cycle.response_complete:
             return "head"
         return "body" if self.cycle.more_body else None
@@ -251,20 +251,20 @@ class GuardedProtocol(HttpToolsProtocol):
 
     @property
     def _is_ours_to_move(self) -> bool:
-        """Whether it is not the client that is slow: an earlier request is being answered, or nobody reads this one."""
+        """Whether the delay is the server's: an earlier request is still running, or this one is not being read."""
         if self.cycle is None or self.cycle.response_complete:
             return False
         return not self._is_head_there or self.flow.read_paused or self.cycle.waiting_for_100_continue
 
     @property
     def _has_begun(self) -> bool:
-        """Whether half a request is there that has no answer yet."""
+        """Whether a part of a request has arrived that has no response yet."""
         return not self.cycle.response_started if self._is_head_there else self.scope is not None
 
     # --------------------------------------------------------------- reading
 
     def _watch(self, unread_before: int) -> None:
-        """See to it that the client reads what waits for it, once in a while."""
+        """Check periodically that the client reads what is sent to it, and disconnect it otherwise."""
         unread = self._unread() if self.transport.get_write_buffer_size() else 0
         if unread and unread >= unread_before > 0:
             self.transport.abort()
@@ -272,7 +272,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self._watching = self.loop.call_later(self._deadlines.body_seconds, self._watch, unread)
 
     def _unread(self) -> int:
-        """How much the client has not taken yet: what waits here, and behind it in the system."""
+        """Bytes that the client has not received yet: in the write buffer and in the operating system's."""
         queued = array("i", [0])
         with suppress(OSError):
             fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, queued)
@@ -288,7 +288,7 @@ class GuardedProtocol(HttpToolsProtocol):
         )
 
     def _refuse(self, status: HTTPStatus, detail: str) -> None:
-        """Refuse what is coming and all that follows, once whatever came before is answered."""
+        """Refuse the current request and all that follow, after answering earlier ones."""
         self._is_refused = True
         self._wait_for(None)
         if self._is_head_there and self.cycle.more_body:
@@ -301,7 +301,7 @@ class GuardedProtocol(HttpToolsProtocol):
             last.on_response = partial(self._say, status, detail)
 
     def _drop(self) -> None:
-        """Answer the request whose body is coming no more; where its answer has begun, hang up."""
+        """End the request whose body will not be completed; close the connection if its response has begun."""
         if self.cycle.response_started:
             self.transport.close()
         elif self.pipeline:
@@ -310,7 +310,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self._stop_answering()
 
     def _say(self, status: HTTPStatus, detail: str) -> None:
-        """Answer in the application's place, which never saw the request or waits for the rest, and hang up."""
+        """Respond instead of the application, which never saw the request or waits for its rest, and disconnect."""
         if self.transport.is_closing():
             return
         response = error_response(status, detail)

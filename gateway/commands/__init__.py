@@ -1,4 +1,4 @@
-"""What the command line can do; every expected error is one line on stderr."""
+"""The command line; every expected error is one line on stderr."""
 
 import sys
 
@@ -70,7 +70,7 @@ app.command(epilog=examples("schema", "schema --check"))(schema)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run a command and exit: 0 done, 1 an error, 2 a wrong use, 130 interrupted."""
+    """Run a command and exit: 0 on success, 1 on an error, 2 on incorrect usage, 130 when interrupted."""
     try:
         app(arguments)
     except interruption.Interrupted:

@@ -1,4 +1,4 @@
-"""check: whether the database is whole."""
+"""check: find damage and inconsistencies in the database."""
 
 import sys
 

@@ -29,10 +29,10 @@ DatabaseOption = Annotated[
 
 
 def read_settings(database_url: str | None = None) -> Settings:
-    """The settings of the environment, with the options that were given.
+    """The settings from the environment, overridden by the given options.
 
     Raises:
-        SettingsError: one of them cannot be read.
+        SettingsError: a setting is invalid.
     """
     settings = Settings.from_environment(os.environ)
     return settings if database_url is None else replace(settings, database_url=database_url)
@@ -40,10 +40,10 @@ def read_settings(database_url: str | None = None) -> Settings:
 
 @asynccontextmanager
 async def open_database(settings: Settings, *, serving: bool = False) -> AsyncIterator[Engine]:
-    """The database, open to administer or to serve, and at the newest version.
+    """Open the database at the newest version, for administration or for serving.
 
     Raises:
-        DatabaseError: it is not; the message says which command to run.
+        DatabaseError: it cannot be opened, or is not at that version; the message says which command to run.
     """
     refuse_unmade(settings)
     async with open_engine(settings.database_url, settings.serving_role if serving else None) as engine:
@@ -53,11 +53,11 @@ async def open_database(settings: Settings, *, serving: bool = False) -> AsyncIt
 
 
 def run_on_database(settings: Settings, work: Callable[[Engine], Awaitable[T]]) -> T:
-    """Open the database to administer, run what a command does on it to its end, and close it.
+    """Open the database for administration, run the work of a command on it, and close it.
 
     Raises:
         DatabaseError: it cannot be opened; the message says which command to run.
-        Interrupted: Ctrl-C ended the command before.
+        Interrupted: Ctrl-C ended the command.
     """
 
     async def run() -> T:
@@ -68,10 +68,10 @@ def run_on_database(settings: Settings, work: Callable[[Engine], Awaitable[T]]) 
 
 
 def refuse_unmade(settings: Settings) -> None:
-    """Refuse a SQLite file that is not there, or empty.
+    """Refuse a SQLite file that is missing or empty.
 
     Raises:
-        DatabaseError: there is none; the message says which command to run.
+        DatabaseError: it is; the message says which command to run.
     """
     url = parse_url(settings.database_url)
     if url.get_backend_name() != "sqlite":

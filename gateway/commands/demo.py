@@ -1,4 +1,4 @@
-"""demo: the gateway with made-up records, for whoever sits at this machine."""
+"""demo: the gateway with made-up records, for the user of this machine."""
 
 import sys
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The demo's database: made, or completed, by the same import as any other."""
+"""The demo's database: created, or completed, by the same import as any other."""
 
 from dataclasses import dataclass
 
@@ -27,7 +27,7 @@ KEY_NAME = "demo"
 
 @dataclass(frozen=True, slots=True)
 class Demonstration:
-    """What a visitor needs: two keys, and a leak to ask for."""
+    """What the demo prints: two keys, and the id of a leak to query."""
 
     read_key: str
     write_key: str
@@ -35,11 +35,11 @@ class Demonstration:
 
 
 async def prepare(settings: Settings, leaks: int, seed: int) -> Demonstration:
-    """Make the demo's database or complete it, and issue new keys in place of the last ones.
+    """Create or complete the demo's database, and replace its keys by new ones.
 
     Raises:
         DatabaseError: the database cannot be used.
-        BadUserInput: it holds somebody's own records.
+        BadUserInput: it contains other records than the demo's.
     """
     await migrate(settings.database_url, settings.serving_role)
     async with open_database(settings) as engine:
@@ -98,7 +98,7 @@ async def _count(engine: Engine, organization: Organization) -> int:
 
 
 async def _a_leak(engine: Engine, organization: Organization) -> str:
-    """The newest leak that was stolen from a machine we know: there is most to see around it."""
+    """The newest leak with a known machine: it has the most connections to show."""
     store = SQLStore(engine)
     scope = _scope(organization, [one for one in await list_domains(engine, organization) if one.archived_at is None])
     newest = Pages(Kind.LEAK, None, (0,), PageRequest(100), Order("added_at", descending=True))

@@ -1,4 +1,4 @@
-"""domains: the parts of an organization that leaks belong to."""
+"""domains: add, archive, restore and list the domains of an organization."""
 
 from typing import Annotated
 

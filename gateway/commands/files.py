@@ -1,4 +1,4 @@
-"""import, export: an organization's leaks from files and to them."""
+"""import, export: read an organization's leaks from files and write them to files."""
 
 import sys
 from pathlib import Path
@@ -67,7 +67,7 @@ def import_(
 
 
 def _refuse_missing(names: list[str]) -> None:
-    """Refuse all where one is not there, before anything is written."""
+    """Refuse all files if one is missing, before anything is written."""
     for name in names:
         if name != STANDARD_INPUT and not Path(name).exists():
             raise UnreadableFile(f"{name} cannot be read: No such file or directory.")

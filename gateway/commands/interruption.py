@@ -1,4 +1,4 @@
-"""Ctrl-C: a command takes back what is half done and ends, and soon."""
+"""Ctrl-C: a command rolls back unfinished work and ends soon."""
 
 import asyncio
 import os
@@ -10,21 +10,21 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 CODE = 130
-"""How a command ends that was interrupted: 128 and the number of SIGINT."""
+"""The exit code of an interrupted command: 128 plus the number of SIGINT."""
 MESSAGE = "interrupted\n"
 
 _SECONDS_TO_END = 2.0
 
 
 class Interrupted(Exception):
-    """The person at the keyboard ended the command; what was half done has been taken back."""
+    """The user interrupted the command; unfinished work has been rolled back."""
 
 
 def wait_for(work: Coroutine[Any, Any, T]) -> T:
-    """Run what a command does to its end.
+    """Run the work of a command to completion.
 
     Raises:
-        Interrupted: it was ended before.
+        Interrupted: Ctrl-C ended it.
     """
     try:
         return asyncio.run(_ending_soon(work))
@@ -33,15 +33,15 @@ def wait_for(work: Coroutine[Any, Any, T]) -> T:
 
 
 async def _ending_soon(work: Awaitable[T]) -> T:
-    """Do the work; once interrupted, do not wait for ever until it is taken back.
+    """Do the work; after an interruption, do not wait forever for the rollback.
 
-    Whoever is cancelled while it sends many rows to PostgreSQL may wait for an answer that never comes. A connection
-    that is dropped rolls back as well.
+    A task that is cancelled while it sends many rows to PostgreSQL may wait for a response that never comes. Dropping
+    the connection rolls back, too.
     """
     loop = asyncio.get_running_loop()
     cancel = signal.getsignal(signal.SIGINT)
     if not callable(cancel) or cancel is signal.default_int_handler:
-        # Interrupts are ignored, or are not this thread's.
+        # Interrupts are ignored, or not handled in this thread.
         return await work
 
     def interrupt(number: int, frame: Any) -> None:
@@ -62,7 +62,7 @@ def _leave() -> None:
 
 
 def interruptible(lines: Iterator[bytes]) -> Iterator[bytes]:
-    """The lines; Ctrl-C ends even a wait for the next, which nothing else would before it comes."""
+    """The lines; Ctrl-C also interrupts waiting for the next one, which could otherwise block until it arrives."""
     work = asyncio.current_task()
     line: bytes | None = b""
     while line is not None:

@@ -1,4 +1,4 @@
-"""keys: who may ask, and for what."""
+"""keys: create, rotate, list and revoke API keys."""
 
 from datetime import UTC, datetime
 from functools import partial
@@ -69,7 +69,7 @@ async def issue_key(
     domain_names: list[str] | None = None,
     expires_at: str | None = None,
 ) -> str:
-    """Make a key, keep its hash and return its text.
+    """Create a key, store its hash and return the key.
 
     Raises:
         NotFound: the organization has no such domain.
@@ -138,7 +138,7 @@ async def issue_successor(
     expires_at: str | None,
     ends_at: str,
 ) -> str:
-    """Make a key that succeeds another, keep its hash and return its text.
+    """Create a successor of a key, store its hash and return the new key.
 
     Raises:
         BadUserInput: the old key is revoked or expired.
@@ -157,7 +157,7 @@ async def issue_successor(
 
 
 def _as_long_as(old: stored.ListedKey, at: datetime) -> str | None:
-    """When a successor expires that lasts as long as the old key was made for."""
+    """When a successor expires if it has the same lifetime as the old key."""
     if old.expires_at is None:
         return None
     return write_instant(at + (datetime.fromisoformat(old.expires_at) - datetime.fromisoformat(old.created_at)))

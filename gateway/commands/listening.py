@@ -1,4 +1,4 @@
-"""The socket that a server listens on, taken before anything else is done."""
+"""The socket that a server listens on, bound before anything else is done."""
 
 import ipaddress
 import socket
@@ -7,10 +7,10 @@ from schema.errors import BadUserInput
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Take an address, or any free port where `port` is 0; nobody is let in before `listen`.
+    """Bind to an address, or to any free port if `port` is 0; no connection is accepted before `listen`.
 
     Raises:
-        BadUserInput: it cannot be taken.
+        BadUserInput: the address is not available.
     """
     try:
         family, kind, protocol, _, address = _first_address(host, port)
@@ -27,12 +27,12 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def listen(bound: socket.socket, backlog: int) -> None:
-    """Begin to let clients in.
+    """Start accepting connections.
 
-    uvloop does this too, but says nothing where it fails.
+    uvloop does this too, but does not report a failure.
 
     Raises:
-        BadUserInput: somebody else has begun to, at the address that both took.
+        BadUserInput: another process bound to the same address and is listening already.
     """
     try:
         bound.listen(backlog)
@@ -42,7 +42,7 @@ def listen(bound: socket.socket, backlog: int) -> None:
 
 
 def origin(host: str, bound: socket.socket) -> str:
-    """The beginning of every URL there."""
+    """The origin of the URLs that are served on a socket."""
     port = bound.getsockname()[1]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
@@ -56,6 +56,6 @@ def is_loopback(host: str) -> bool:
 
 
 def _first_address(host: str, port: int) -> tuple[int, int, int, str, tuple[object, ...]]:
-    """IPv4 first: whoever resolves `localhost` tries that, and not every machine has the other."""
+    """The first address of a host, IPv4 preferred: clients try it for `localhost`, and not every machine has IPv6."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return min(found, key=lambda each: each[0] != socket.AF_INET)

@@ -1,4 +1,4 @@
-"""migrate: the way of a database to the newest version."""
+"""migrate: bring a database to the newest version."""
 
 from gateway.commands.database import DatabaseOption, read_settings
 from gateway.commands.interruption import wait_for

@@ -1,4 +1,4 @@
-"""organizations: whose records there are."""
+"""organizations: add and list organizations."""
 
 from functools import partial
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""A file that takes its name when it is whole."""
+"""Output files that appear under their name only when they are complete."""
 
 import gzip
 import os
@@ -15,11 +15,11 @@ _GZIP_LEVEL = 6
 
 @contextmanager
 def open_output(name: str) -> Iterator[BinaryIO]:
-    """A stream to write to; what goes to a file is there whole at the end, or not at all.
+    """Open a stream to write to; in the end, a file is there completely or not at all.
 
     Args:
-        name: A path; `-` is standard output, and what ends in `.gz` is compressed. What is there and is no plain file,
-            such as a pipe, is written to as it is.
+        name: A path; `-` is standard output, and a name that ends in `.gz` is compressed. A path that exists and is not
+            a regular file, such as a pipe, is written to directly.
     """
     if name == STANDARD_OUTPUT:
         yield sys.stdout.buffer
@@ -30,7 +30,7 @@ def open_output(name: str) -> Iterator[BinaryIO]:
         with named.open("wb") as special, _packed(special, name) as stream:
             yield stream
         return
-    # A link stays a link: what it points at is replaced.
+    # A symbolic link is kept: its target is replaced.
     path = named.resolve()
     if not path.parent.is_dir():
         raise NotADirectoryError(0, "There is no such folder", str(path.parent))
@@ -51,6 +51,6 @@ def _packed(file: IO[bytes], name: str) -> Iterator[BinaryIO]:
     if not name.endswith(".gz"):
         yield cast("BinaryIO", file)
         return
-    # Neither name nor time: the same records are the same bytes.
+    # No name and no time, so that the same records give the same bytes.
     with gzip.GzipFile("", "wb", _GZIP_LEVEL, file, mtime=0) as packed:
         yield cast("BinaryIO", packed)

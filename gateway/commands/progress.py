@@ -1,4 +1,4 @@
-"""How far long work is, on standard error: a bar on a terminal, a line now and then elsewhere."""
+"""Progress of long work, on standard error: a bar on a terminal, otherwise an occasional line."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -14,23 +14,23 @@ from gateway.commands.terminal import hint
 SECONDS_BETWEEN_LINES = 10
 
 Report: TypeAlias = Callable[[int], None]
-"""Takes how much is done."""
+"""Takes the amount that is done so far."""
 
 
 @contextmanager
 def progress(name: str, total: int | None, unit: str = "bytes") -> Iterator[Report]:
-    """Show how much of a total is done for as long as this is open.
+    """Show how much of a total is done, while the context is open.
 
     Args:
-        name: What is worked on.
-        total: How much there is to do, or None where that cannot be known.
-        unit: What is counted.
+        name: What is being processed.
+        total: How much there is to do, or None if that is unknown.
+        unit: The unit of the amounts.
     """
     if not sys.stderr.isatty():
         yield _lines(name, total, unit)
         return
     count = DownloadColumn() if unit == "bytes" else MofNCompleteColumn()
-    # No markup: a name may hold what looks like it.
+    # Without markup: a name may look like it.
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), count, TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(name, total=total)

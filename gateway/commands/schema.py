@@ -1,4 +1,4 @@
-"""schema: the SDL as a file."""
+"""schema: write the SDL to a file."""
 
 import sys
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""serve: a server over a database, until a signal ends it."""
+"""serve: run a server on a database until a signal ends it."""
 
 import logging
 import os
@@ -30,10 +30,10 @@ from gateway.settings import Settings
 GRACE_SECONDS = 30
 _BACKLOG = 2048
 _SILENT_SECONDS = 30
-"""A worker that says nothing for so long is replaced; on a busy machine it takes a while to start."""
+"""A worker that does not respond for this long is replaced; on a busy machine, starting takes a while."""
 
 _STARTUP_FAILED = 3
-"""How a worker of uvicorn ends that could not start."""
+"""The exit code of a uvicorn worker that could not start."""
 
 logger = logging.getLogger(__name__)
 
@@ -71,14 +71,14 @@ def serve(
 
 
 def _allow_sockets() -> None:
-    """Let this process and its workers have as many sockets open as the system allows."""
+    """Allow this process and its workers as many open sockets as the system permits."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 async def _check(settings: Settings) -> None:
-    """Find out now, and not in a worker, what is missing."""
+    """Detect missing prerequisites here rather than in a worker."""
     async with open_database(settings, serving=True):
         _ = settings.secrets
     if settings.trusted_documents is not None:
@@ -86,7 +86,7 @@ async def _check(settings: Settings) -> None:
 
 
 def build_explorer() -> None:
-    """Build GraphiQL if need be; where that cannot be done, serve without."""
+    """Build GraphiQL if necessary; if that fails, warn and serve without it."""
     try:
         ensure_build()
     except ExplorerBuildError as error:
@@ -94,7 +94,7 @@ def build_explorer() -> None:
 
 
 class _Server(uvicorn.Server):
-    """Says where it serves, once it does: uvicorn says so only of a socket of its own."""
+    """Logs the address once it serves: uvicorn does so only for sockets that it binds itself."""
 
     def __init__(self, config: uvicorn.Config, at: str) -> None:
         super().__init__(config)
@@ -106,27 +106,27 @@ class _Server(uvicorn.Server):
 
 
 def run_server(app: Starlette, settings: Settings, bound: socket.socket) -> None:
-    """Serve until a signal ends it: that is a good end, and the exit code says so."""
+    """Serve until a signal ends it, which counts as success in the exit code."""
     listen(bound, _BACKLOG)
     for ending in (signal.SIGINT, signal.SIGTERM):
-        # The server raises it again when it is done.
+        # The server raises the signal again when it is done.
         signal.signal(ending, lambda *_: None)
     try:
         _Server(configuration(app, settings), origin(settings.host, bound)).run(sockets=[bound])
     except SystemExit:
-        # It could not start; the log says why.
+        # Startup failed; the log says why.
         sys.exit(1)
 
 
 def run_workers(settings: Settings, bound: socket.socket) -> None:
     """Serve in several processes until a signal ends them."""
-    # They read the environment for themselves.
+    # Workers read the environment themselves.
     os.environ |= {
         "LEAKS_DATABASE_URL": settings.database_url,
         "LEAKS_HOST": settings.host,
         "LEAKS_PORT": str(settings.port),
     }
-    # Whoever calls before one of them is up, waits.
+    # Connections made before a worker is up have to wait.
     listen(bound, _BACKLOG)
     bound.set_inheritable(True)
     logger.info("Serving on %s", origin(settings.host, bound))
@@ -137,14 +137,14 @@ def run_workers(settings: Settings, bound: socket.socket) -> None:
 
 
 def configuration(app: Starlette | str, settings: Settings) -> uvicorn.Config:
-    """How an application is served."""
+    """The uvicorn configuration of an application."""
     deadlines = Deadlines(settings.header_timeout_seconds, settings.body_timeout_seconds, settings.max_header_bytes)
     return uvicorn.Config(
         app,
         factory=isinstance(app, str),
         workers=settings.workers,
         loop="uvloop",
-        # Not a class, but called like one; workers are sent it as it is.
+        # Not a class, but called like one; it is pickled for the workers.
         http=partial(GatedProtocol, deadlines=deadlines),  # type: ignore[arg-type]
         ws="none",
         access_log=False,

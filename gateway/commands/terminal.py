@@ -1,4 +1,4 @@
-"""What a command shows: lists on standard output, hints on standard error."""
+"""The output of commands: lists on standard output, hints on standard error."""
 
 import sys
 from collections.abc import Iterable, Sequence
@@ -9,7 +9,7 @@ from rich.text import Text
 
 
 def show(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Show rows on standard output: a table for a person, tab-separated lines for a program; None is shown as `-`."""
+    """Print rows to standard output: a table on a terminal, otherwise tab-separated lines; None is printed as `-`."""
     texts = [["-" if value is None else str(value) for value in row] for row in rows]
     if not sys.stdout.isatty():
         sys.stdout.writelines("\t".join(row) + "\n" for row in texts)
@@ -18,11 +18,11 @@ def show(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in texts:
-        # As text: a name may hold what would be markup.
+        # As text: a name may look like markup.
         table.add_row(*map(Text, row))
     Console().print(table)
 
 
 def hint(message: str) -> None:
-    """Tell the person at the keyboard something, on standard error."""
+    """Print a message for the user to standard error."""
     sys.stderr.write(message + "\n")

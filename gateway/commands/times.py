@@ -1,4 +1,4 @@
-"""Durations and instants as command options take them."""
+"""Parsing of durations and instants in command options."""
 
 import re
 from datetime import datetime, timedelta
@@ -12,7 +12,7 @@ _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=
 
 
 def parse_expiry(text: str, at: datetime) -> str:
-    """The instant that `12h`, `90d`, `2w` or an instant stands for.
+    """The instant given by a duration from `at`, such as `12h`, `90d` or `2w`, or by an instant itself.
 
     Raises:
         typer.BadParameter: it is neither, or is not after `at`.
@@ -30,7 +30,7 @@ def parse_overlap(text: str, at: datetime) -> str:
     """The instant at which an overlap that begins at `at` ends; `0h` ends at once.
 
     Raises:
-        typer.BadParameter: it is no span.
+        typer.BadParameter: it is not a duration.
     """
     try:
         return write_instant(at + _span(text))

@@ -1,8 +1,8 @@
-"""Which rows PostgreSQL shows to whom: those within a transaction's bounds to everybody, all to whoever owns the table.
+"""Row-level security: PostgreSQL shows a table's owner all rows, and everybody those within the transaction's bounds.
 
-`migrate` sees to it that each table has exactly these policies; whoever opens a database asks whether it still does.
-PostgreSQL tells an expression in words of its own, which differ among its versions. So a policy's comment keeps how it
-told ours when it was made, and one that has been altered since differs from that.
+`migrate` ensures that each table has exactly these policies, and opening a database checks that it still does.
+PostgreSQL rewrites a policy's expression in its own form, which differs between versions. Therefore a policy's comment
+records that form at its creation; a policy that was altered later differs from its comment.
 """
 
 from typing import Final
@@ -12,14 +12,14 @@ from sqlalchemy import Connection, text
 from gateway.storage.tables import metadata
 
 BOUNDED: Final = tuple(metadata.tables)
-"""The tables whose rows are seen within bounds only, whoever asks."""
+"""The tables whose rows are visible within bounds only, for every role."""
 
-# A setting that was never set is null, one whose transaction is over is empty.
+# A setting is null if it was never set, and empty after the transaction that set it.
 _ORGANIZATION = "nullif(current_setting('leaks.organization', true), '')::integer"
 _DOMAINS = "unnest(nullif(current_setting('leaks.domains', true), '')::integer[])"
 _KEYS = "= ANY (nullif(current_setting('leaks.keys', true), '')::uuid[])"
 
-# What a policy reads of another table, it reads within that table's own policy.
+# When a policy reads another table, that table's own policy applies too.
 _BOUNDS = {
     **dict.fromkeys(
         ("leaks", "leak_resources", "leak_users", "leak_endpoints", "endpoint_dates"),
@@ -45,13 +45,13 @@ _BOUNDS_ALL = (
 _OF_THE_TABLE = "FROM pg_policy WHERE polrelid = pg_class.oid"
 
 IS_FORCED: Final = "(relrowsecurity AND relforcerowsecurity)"
-"""Whether row-level security holds for everybody who asks a table of `pg_class`, its owner too."""
+"""Whether row-level security applies to every role on a table of `pg_class`, including its owner."""
 
 HAS_ITS_POLICIES: Final = f"(SELECT count(*) = 2 AND bool_and({_ADMINISTERS} OR {_BOUNDS_ALL}) {_OF_THE_TABLE})"
-"""Whether a table of `pg_class` has the policies that `migrate` makes, and no others."""
+"""Whether a table of `pg_class` has exactly the policies that `migrate` creates."""
 
 SHOWS_ITS_OWNER_ALL: Final = f"(SELECT bool_or({_ADMINISTERS}) AND bool_and(polpermissive) {_OF_THE_TABLE}) IS TRUE"
-"""Whether its policies hide no row from its owner."""
+"""Whether the policies of a table of `pg_class` hide no row from its owner."""
 
 _IS_OURS = "relname = ANY (CAST(:tables AS text[])) AND pg_table_is_visible(pg_class.oid)"
 _OTHERS = f"""SELECT relname, relowner::regrole::text, ARRAY(SELECT quote_ident(polname) {_OF_THE_TABLE})
@@ -65,18 +65,18 @@ _FORMER_OWNERS = f"""SELECT relname, relowner::regrole::text FROM pg_policy JOIN
 
 
 def hand_over(connection: Connection) -> None:
-    """Let the present owner of a table see all of it: a policy stays with the former one, whoever owns the table now.
+    """Let the current owner of each table see all its rows, which a migration must do to change them.
 
-    What migrates a table's rows must see them.
+    A policy stays with the former owner when the owner of a table changes.
     """
     for table, owner in connection.execute(text(_FORMER_OWNERS), {"tables": BOUNDED}).all():
         connection.exec_driver_sql(f"ALTER POLICY administration ON {table} TO {owner}")
 
 
 def make_policies(connection: Connection) -> None:
-    """Give each table its policies and take away any others.
+    """Create the policies of each table and remove any others.
 
-    A table that has them is left alone: to write them anew would keep its readers waiting.
+    A table that has them already is left alone, because recreating them would block its readers.
     """
     for table, owner, policies in connection.execute(text(_OTHERS), {"tables": BOUNDED}).all():
         for policy in policies:

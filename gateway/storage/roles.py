@@ -1,6 +1,6 @@
-"""Who does what in PostgreSQL: a role that serves and owns nothing, and logins that administer.
+"""The roles in PostgreSQL: one that serves and owns nothing, and logins that administer.
 
-`migrate` makes the role and gives it its rights; a server refuses to start where the role could do more.
+`migrate` creates the serving role and grants its rights; a server refuses to start if the role could do more.
 """
 
 import logging
@@ -21,17 +21,17 @@ RIGHTS = {
     "keys": "SELECT, UPDATE (last_used_at)",
     "budgets": "SELECT, INSERT, UPDATE",
 }
-"""All that the serving role may do, by the table."""
+"""All rights of the serving role, by table."""
 
 _MIGRATE = "Run: python -m gateway migrate"
 
 _MADE_BY_ANOTHER = {"23505", "42710"}
-"""unique_violation, where another made it while this waited for that, and duplicate_object, where just before."""
+"""The role was created concurrently: unique_violation while this one waited for it, duplicate_object just before."""
 
-# Some of PostgreSQL's own roles read or write every table, or the server's files; none is needed to serve. Who makes
-# roles may, before version 16, be a member of any.
+# Some predefined roles can read or write every table, or the server's files; serving needs none of them. Before version
+# 16, a role that may create roles can become a member of any.
 _IS_MIGHTY = "(rolsuper OR rolbypassrls OR rolcreaterole OR rolreplication OR starts_with(rolname, 'pg_'))"
-# A superuser is a member of every role. The catalogue's own tables count too: a superuser owns them.
+# A superuser is a member of every role. The tables of the system catalogue count too: a superuser owns them.
 _ABOVE_ROWS = f"EXISTS (SELECT FROM pg_roles WHERE {_IS_MIGHTY} AND pg_has_role({{}}, oid, 'MEMBER'))"
 _OWNS = "EXISTS (SELECT FROM pg_class WHERE pg_has_role({}, relowner, 'MEMBER'))"
 _TABLES = "ARRAY(SELECT relname::text FROM pg_class WHERE relname = ANY ($1) AND pg_table_is_visible(oid) AND {})"
@@ -47,10 +47,10 @@ logger = logging.getLogger(__name__)
 
 
 def provide(connection: Connection, role: str) -> None:
-    """Make the serving role where there is none, and give it exactly its rights.
+    """Create the serving role if it does not exist, and grant exactly its rights.
 
     Raises:
-        DatabaseError: there is none, and this login may make none.
+        DatabaseError: it does not exist, and this login may not create it.
     """
     quoted = connection.dialect.identifier_preparer.quote_identifier(role)
     if not connection.scalar(text("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = :role)"), {"role": role}):
@@ -63,11 +63,11 @@ def provide(connection: Connection, role: str) -> None:
 
 
 def _make(connection: Connection, quoted: str) -> None:
-    """Make a role; it is the whole cluster's, so another database's migration may make it at the same moment."""
+    """Create a role; roles belong to the cluster, so a migration of another database may create it concurrently."""
     try:
         with connection.begin_nested():
             connection.execute(text(f"CREATE ROLE {quoted} NOLOGIN"))
-            # So that a login that does both may serve as well.
+            # So that a login that administers can serve as well.
             connection.execute(text(f"GRANT {quoted} TO CURRENT_USER"))
     except DBAPIError as error:
         if getattr(error.orig, "sqlstate", None) in _MADE_BY_ANOTHER:
@@ -79,7 +79,7 @@ def _make(connection: Connection, quoted: str) -> None:
 
 
 async def refuse_to_serve_with_more(engine: Engine) -> None:
-    """Find out that the role that serves sees rows within bounds only, and can do nothing about it.
+    """Check that the serving role sees rows within bounds only, and cannot change that.
 
     Raises:
         DatabaseError: it sees more, or could.
@@ -100,7 +100,7 @@ async def refuse_to_serve_with_more(engine: Engine) -> None:
 
 
 async def refuse_to_administer_in_part(engine: Engine) -> None:
-    """Find out that this login sees every row: who saw some only would export, list and count too few.
+    """Check that this login sees every row: otherwise exports, lists and counts would be incomplete.
 
     Raises:
         DatabaseError: it does not own the tables, or their policies are for another owner.

@@ -1,4 +1,4 @@
-"""SQLite: open connections that read, and one that writes, each with a thread of its own."""
+"""The SQLite engine: several reading connections and one that writes, each with its own thread."""
 
 import asyncio
 import logging
@@ -24,16 +24,17 @@ from schema.errors import Unavailable
 T = TypeVar("T")
 
 APPLICATION_ID = 0x4C45414B
-"""Marks a file of ours in its header: `LEAK` in ASCII (https://www.sqlite.org/fileformat.html, 1.3.18)."""
+"""Identifies a file of this application in its header: `LEAK` in ASCII
+(https://www.sqlite.org/fileformat.html, 1.3.18)."""
 
 BUSY_TIMEOUT_SECONDS = 5.0
 TURN_SECONDS = 60.0
-"""So long who administers waits for others that write: imports at the same time take turns, batch by batch."""
+"""How long an administrative command waits for other writers: concurrent imports take turns, batch by batch."""
 LAST_WRITE_SECONDS = 10.0
-"""How long a process waits for its last write: another may be writing, or the disk be slow."""
+"""How long a process waits for its last write: another one may be writing, or the disk may be slow."""
 ANALYZED_ROWS = 1000
 _PRIMARY_CODE = 0xFF
-"""The part of an error's code that all its kinds share (https://www.sqlite.org/rescode.html)."""
+"""The bits of an extended result code that are its primary code (https://www.sqlite.org/rescode.html)."""
 
 logger = logging.getLogger(__name__)
 
@@ -49,9 +50,9 @@ class _WritingConnection(sqlite3.Connection):
 
 class _Pool(SQLitePool):
     async def acquire(self) -> aiosqlite.Connection:
-        """Open a connection whose thread ends with the process, even while the disk hangs."""
+        """Open a connection with a daemon thread, which ends with the process even if the disk hangs."""
         connection = aiosqlite.connect(self._database, isolation_level=None, **self._options)
-        # aiosqlite has no public way; SQLAlchemy does the same.
+        # aiosqlite has no public API for this; SQLAlchemy does the same.
         connection._thread.daemon = True  # noqa: SLF001
         return await connection
 
@@ -67,7 +68,7 @@ class _Database(Database):
 
 
 class _Held:
-    """A connection that one task opens and keeps open until it is told to close it."""
+    """A connection that is opened, kept open and finally closed by one task."""
 
     def __init__(self, path: Path, factory: type[sqlite3.Connection], mode: str) -> None:
         self._database = _Database(
@@ -96,16 +97,16 @@ class _Held:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def drop(self) -> None:
-        """Stop waiting for its thread, which still closes the connection when it can."""
+        """Stop waiting for the thread, which still closes the connection when it can."""
         while self._task is not None and not self._task.done():
-            # When aiosqlite is cancelled as it closes, it waits once more.
+            # If aiosqlite is cancelled while closing, it waits once more.
             self._task.cancel()
             await asyncio.sleep(0)
 
     async def call(self, function: Any, *args: Any) -> Any:
         """Call a function with the `sqlite3` connection, in the connection's thread.
 
-        aiosqlite has no public way to run several statements in one hop.
+        aiosqlite has no public API to run several statements in one hop.
         """
         return await self._raw._execute(function, self._raw._conn, *args)  # type: ignore[no-untyped-call]  # noqa: SLF001
 
@@ -120,15 +121,15 @@ class _Writer:
 
 
 class SQLiteEngine:
-    """A SQLite file that is open, through `databases`.
+    """A SQLite database, through `databases`.
 
     Args:
-        path: Where it lies.
-        readers: So many connections operations read from; there is one more.
-        turn_seconds: How long whoever else writes is waited for.
+        path: The file.
+        readers: The number of connections that operations read from; there is one more for `glance`.
+        turn_seconds: How long to wait for other writers.
 
     Attributes:
-        is_damaged: Whether a statement has met damage since it was opened.
+        is_damaged: Whether a statement has found it damaged since it was opened.
     """
 
     dialect = SQLITE
@@ -138,7 +139,7 @@ class SQLiteEngine:
         self._path = path
         self._held_readers = [_Held(path, ReadingConnection, "ro") for _ in range(readers + 1)]
         self._readers = QuickReaders(path, Readers(self._held_readers[1:]))
-        # Of their own: operations may keep all threads of theirs for long.
+        # Separate: operations may occupy all their threads for long.
         self._glances = QuickReaders(path, Readers(self._held_readers[:1]))
         self._held_writer: _Held | None = None
         self._writing = asyncio.Lock()
@@ -148,7 +149,7 @@ class SQLiteEngine:
         """Open the readers.
 
         Raises:
-            DatabaseError: the file is not there, cannot be read, or is not ours.
+            DatabaseError: the file is missing, cannot be read, or belongs to another application.
         """
         if not self._path.is_file():
             raise DatabaseError(f"There is no database at {self._path}.")
@@ -166,7 +167,7 @@ class SQLiteEngine:
             raise DatabaseError(f"{self._path} is a database of something else; it is left as it is.")
 
     async def close(self) -> None:
-        """Close every connection, after analyzing what was written; while the disk hangs, they are dropped."""
+        """Close every connection, after analyzing what was written; if the disk hangs, drop them."""
         self._readers.close()
         self._glances.close()
         if not await _is_over(self._close_readers(), ANSWER_SECONDS):
@@ -185,7 +186,7 @@ class SQLiteEngine:
         await asyncio.gather(*(held.close() for held in self._held_readers))
 
     async def _close_writer(self, writer: _Held) -> None:
-        # The last to close checkpoints; while another process writes, that is not this one.
+        # The last connection to close checkpoints; while another process writes, it is not this one.
         with suppress(Unavailable):
             async with self._lock.held(BUSY_TIMEOUT_SECONDS):
                 if not self.is_damaged:
@@ -198,7 +199,7 @@ class SQLiteEngine:
         return await self._run(self._readers, program)
 
     async def glance(self, program: Program[T]) -> T:
-        """Run a program that reads little; where it is not quick, in a thread that no operation takes."""
+        """Run a program that reads little; if it is not quick, in a thread that operations do not use."""
         return await self._run(self._glances, program)
 
     async def _run(self, readers: QuickReaders, program: Program[T]) -> T:
@@ -217,13 +218,13 @@ class SQLiteEngine:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
-        """Open a transaction that writes; a file that is damaged is left as it is."""
+        """Open a transaction that writes, unless the file is damaged."""
         if self.is_damaged:
             raise Damaged("it is not written to any more")
         async with self._writing, self._lock.held():
             held = await self._writer()
             try:
-                # Inside the `try`: the transaction is opened even if the task is cancelled while this waits.
+                # Inside the `try`, because the transaction begins even if the task is cancelled while waiting.
                 await held.call(sqlite3.Connection.execute, "BEGIN IMMEDIATE")
                 yield _Writer(held)
                 await held.call(_commit)
@@ -251,7 +252,7 @@ class SQLiteEngine:
 
 
 async def _is_over(closing: Coroutine[Any, Any, None], seconds: float) -> bool:
-    """Whether something closes in time; otherwise it goes on in the background."""
+    """Whether closing finishes in time; otherwise it continues in the background."""
     task = asyncio.create_task(closing)
     await asyncio.wait([task], timeout=seconds)
     if task.done():
@@ -269,10 +270,11 @@ def _read_application_id(connection: sqlite3.Connection) -> int:
 
 
 def _analyze(connection: sqlite3.Connection) -> None:
-    """Give SQLite's planner statistics of how selective each column of an index is.
+    """Give SQLite's planner statistics about the selectivity of each index column.
 
-    Without them an organization seems to have as few rows as a name, so that a filter by name reads all of it. A sample
-    is enough (https://www.sqlite.org/lang_analyze.html, 3). A database that cannot be written to keeps the old ones.
+    Without them, it assumes that an organization has as few rows as a name, so that a filter by name reads all of them.
+    A sample is enough (https://www.sqlite.org/lang_analyze.html, 3). If the database cannot be written to, the old
+    statistics remain.
     """
     with suppress(sqlite3.Error):
         connection.execute(f"PRAGMA analysis_limit = {ANALYZED_ROWS}")
@@ -280,7 +282,7 @@ def _analyze(connection: sqlite3.Connection) -> None:
 
 
 def _commit(connection: sqlite3.Connection) -> None:
-    # A full disk may roll the transaction back and let later statements pass; COMMIT then fails.
+    # A full disk may roll back the transaction and let later statements succeed; COMMIT then fails.
     connection.execute("COMMIT")
 
 

@@ -1,4 +1,4 @@
-"""From a plan to what one request reads: arguments are checked, scopes entered, and every page is known.
+"""From a plan to the reads of one request: arguments are checked, the scope is applied, and every page is determined.
 
 The resolver of a list is called once, with a stand-in for its parents, before anything is read: whether it raises
 depends on its arguments alone. If it does, the operation is left to the interpreter, which reports each error at
@@ -71,14 +71,14 @@ _EMPTY: Page[Any] = Page((), has_more=False)
 
 @dataclass(frozen=True, slots=True)
 class BoundObject:
-    """How objects are filled from the rows of a level.
+    """How to build objects from the rows of a level.
 
     Attributes:
         keys: The response keys of the members.
-        start: Where in a row the members begin, a column each.
-        fragments: The keys of those members that the store wrote as JSON.
+        start: The index in a row of the first member; each member has one column.
+        fragments: The keys of the members that the store writes as JSON.
         inner: Objects made from the same rows, by key.
-        later: What is read, or looked up, for all objects of the level, by key.
+        later: Members that are read or resolved afterwards for all objects of the level, by key.
     """
 
     keys: tuple[str, ...]
@@ -90,7 +90,7 @@ class BoundObject:
 
 @dataclass(frozen=True, slots=True)
 class BoundRows:
-    """What is selected of each record, and the object that is filled from it; None where a text is the object."""
+    """The columns selected from each record, and the object built from them, or None if the store writes it as text."""
 
     select: tuple[Selected, ...]
     object: BoundObject | None
@@ -98,16 +98,16 @@ class BoundRows:
 
 @dataclass(frozen=True, slots=True)
 class BoundList:
-    """A list of each parent, a level of its own.
+    """A list for each parent, read as a level of its own.
 
     Attributes:
-        listing: A page without rows, for the cursors, the order and the count; or the page itself, at hand.
-        pages: The read, but for its parents; None where the page is at hand.
-        parent_at: Where in the parents' rows the store's key of each stands; None where the scope is the parent.
-        parts: What is made of each page, by key, and for nodes the object.
-        select: What is read of each record.
-        value_at: Where in the rows the sort key stands.
-        id_at: Where in the rows the id stands.
+        listing: An empty page, for its cursors, order and count; or the page itself if it needs no read.
+        pages: The read, without its parents; None if the page needs no read.
+        parent_at: The index in the parents' rows of the store's key for each; None if the scope is the parent.
+        parts: The members of each list, by key, with the object for nodes.
+        select: The columns selected from each record.
+        value_at: The index in the rows of the sort key.
+        id_at: The index in the rows of the id.
     """
 
     branch: Branch
@@ -122,7 +122,7 @@ class BoundList:
 
 @dataclass(frozen=True, slots=True)
 class BoundOne:
-    """One object of each parent, which is at hand once the parents' rows are there."""
+    """One object for each parent, resolved from the parents' rows without a read."""
 
     edge: Edge
     call: Call
@@ -141,7 +141,7 @@ class BoundObjects:
 
 @dataclass(frozen=True, slots=True)
 class BoundRoot:
-    """A root field that leads to objects: its batch, and how they are filled."""
+    """A root field that returns objects: its batch, and how to build them."""
 
     branch: Branch
     batch: Batch
@@ -160,16 +160,16 @@ Bound = BoundRoot | BoundList | BoundWritten | Literal
 
 
 def bind(plan: Plan, request: Request, variables: VariableValues) -> list[tuple[str, Bound]]:
-    """What a request reads for each root field.
+    """The reads of a request, by root field.
 
     Raises:
-        GatewayError: an argument cannot be taken.
+        GatewayError: an argument is invalid.
     """
     return [(key, _Binding(request, key, variables, plan.written).root(edge)) for key, edge in plan.roots]
 
 
 class _Layout:
-    """The columns of a level, as they are asked for."""
+    """The columns of a level, in the order in which they were requested."""
 
     def __init__(self, *, is_stored: bool) -> None:
         self.select: list[Selected] = []
@@ -186,7 +186,7 @@ class _Layout:
 
 
 class _Binding:
-    """Binds one root field and all below it."""
+    """Binds one root field and everything below it."""
 
     def __init__(self, request: Request, key: str, variables: VariableValues, written: Cache[Any, Any]) -> None:
         self._request = request
@@ -248,7 +248,7 @@ class _Binding:
                 return member
             case Edge(target=ListPlan() as target, is_inlined=True) if layout.is_stored:
                 return self._json_list(target, self._batch(member))
-        return Literal("")  # its place is kept; the value comes later
+        return Literal("")  # a placeholder; the value comes later
 
     def _later(self, edge: Edge, layout: _Layout) -> BoundList | BoundOne:
         if isinstance(edge.target, ListPlan):
@@ -278,7 +278,7 @@ class _Binding:
         return JsonList(_pages(batch), parts)
 
     def _once(self, plan: ListPlan | ObjectPlan | ObjectsPlan, is_constant: bool, bind: Callable[[], T]) -> T:
-        """Bind what no request changes once for all requests of a door, which decides page sizes."""
+        """Bind a constant part once for all requests with the same page limits."""
         if not is_constant:
             return bind()
         bound: T = self._written.get((id(plan), self._request.page_limits), bind)

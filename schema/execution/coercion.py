@@ -1,7 +1,7 @@
-"""The variables of an operation, as its types have them (GraphQL, section 6.1.2).
+"""Coercion of an operation's variables to their types (GraphQL, section 6.1.2).
 
-Most are scalars of GraphQL's own that fit as they come, and those are taken as they are. For whatever else comes,
-graphql-core is asked: it coerces, and tells what is wrong.
+Most values are built-in scalars that need no coercion, and are used unchanged. Everything else is left to graphql-core,
+which coerces it or reports what is wrong.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,14 +25,14 @@ class Coercion:
         self._schema = schema
         self._definitions = operation.variable_definitions or ()
         signatures = [get_variable_signature(schema, definition) for definition in self._definitions]
-        # The document is valid, so each of them is a signature.
+        # The document is valid, so there are no errors among the signatures.
         self._expected = [(one, _fits(one.type)) for one in signatures if isinstance(one, GraphQLVariableSignature)]
 
     def coerce(self, values: Mapping[str, Any]) -> VariableValues:
-        """The variables from what a request sent.
+        """The coerced variables of a request.
 
         Raises:
-            RequestError: one of them does not fit.
+            RequestError: a value does not match its type.
         """
         sources, coerced = {}, {}
         for signature, fits in self._expected:
@@ -53,7 +53,7 @@ class Coercion:
 
 
 def _fits(type_: GraphQLInputType) -> Fits:
-    """Whether a value needs no coercing to be of a type; never for types that are not GraphQL's own."""
+    """A test of whether a value needs no coercion to a type; it always fails for types that are not built in."""
     if isinstance(type_, GraphQLNonNull):
         return _fits_nullable(type_.of_type)
     fits = _fits_nullable(type_)

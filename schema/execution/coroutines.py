@@ -1,7 +1,7 @@
-"""The coroutines of an operation that is interpreted: those that never begin end with it.
+"""The coroutines of an interpreted operation: those that never started are closed when it ends.
 
-Where a field fails that may not be null, graphql-core cancels its siblings. A sibling that has not begun by then will
-never await the coroutines that it was given, and Python warns of each.
+When a non-null field fails, graphql-core cancels its siblings. A sibling that has not started by then never awaits the
+coroutines that it was given, and Python would warn about each.
 """
 
 from collections.abc import Awaitable, Callable
@@ -16,7 +16,7 @@ from schema.execution.order import Errors, Siblings
 
 
 class Coroutines:
-    """Notes what graphql-core finds awaitable: a coroutine passes by here before anybody awaits it."""
+    """Records what graphql-core finds awaitable: it checks every coroutine here before awaiting it."""
 
     def __init__(self) -> None:
         self._noted: list[CoroutineType[Any, Any, Any]] = []
@@ -29,14 +29,14 @@ class Coroutines:
         return is_awaitable(value)
 
     def close(self) -> None:
-        """Close those that have not begun."""
+        """Close the coroutines that have not started."""
         for coroutine in self._noted:
             if getcoroutinestate(coroutine) == CORO_CREATED:
                 coroutine.close()
 
 
 class Interpreter(StrawberryGraphQLCoreExecutionContext):
-    """Strawberry's own, where the items of lists pass by as well, and which error is told is no matter of time."""
+    """Strawberry's executor, with list items recorded too, and with reported errors that do not depend on timing."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -59,12 +59,12 @@ class Interpreter(StrawberryGraphQLCoreExecutionContext):
             self._siblings = around
 
     def execute_field(self, *place: Any) -> Any:
-        """Execute a field, as the next of its object."""
+        """Execute the next field of an object."""
         siblings, value = self._siblings, super().execute_field(*place)
         return siblings.join(value) if self.is_awaitable(value) else value
 
     def complete_list_item_value(self, item: Any, complete_results: list[Any], *place: Any) -> bool:
-        """Add an item to a list, as the next of it, and tell whether it can be awaited."""
+        """Complete the next item of a list, and return whether it is awaitable."""
         if not super().complete_list_item_value(item, complete_results, *place):
             return False
         value = complete_results[-1]

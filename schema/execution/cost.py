@@ -1,7 +1,7 @@
-"""What an operation can cost, worked out before anything is read: one walk, in which every fragment is walked once.
+"""The maximum cost of an operation, calculated before anything is read, in one walk that visits each fragment once.
 
-The weights are those that the schema publishes as `@cost`; what stands below a list counts as often as the list can be
-long. What `@include` and `@skip` leave out counts all the same.
+The weights are those that the schema publishes as `@cost`; the cost below a list is multiplied by the maximum length of
+the list. Fields excluded by `@include` and `@skip` count too.
 """
 
 from collections.abc import Mapping
@@ -46,19 +46,20 @@ from schema.types.directives import Cost as CostDirective
 from schema.types.directives import find_directive
 
 OPERATION = Cost(work=1)
-"""Of every operation, whatever it asks."""
+"""The base cost of every operation."""
 
 INTROSPECTION = 100
-"""Of `__schema` and `__type` at the least: they read nothing, but answer at length."""
+"""The minimum for `__schema` and `__type`: they read nothing, but return a lot."""
 
 _CHARACTERS_A_POINT = 20
-"""Of a document: the largest take 50 to 100 ms to read, in which other operations return thousands of objects."""
+"""Characters of a document per point: parsing and validating the largest documents takes 50 to 100 ms, in which other
+operations return thousands of objects."""
 
 _WRAPPED = 0.5
-"""How many types there are inside of a type, on average."""
+"""The average number of types wrapped in a type."""
 
 INTERPRETED = 50
-"""How often an object weighs that is interpreted: it takes so much longer."""
+"""The factor for objects of an interpreted operation, which take that much longer."""
 
 _NOTHING = Cost()
 _VALUE = Cost(values=1)
@@ -66,7 +67,7 @@ _DEFINITION = "strawberry-definition"
 
 
 def reading_cost(text: str, most: int) -> Cost:
-    """The cost of parsing and validating a document, which is all that one costs that is refused."""
+    """The cost of parsing and validating a document, at most so many points; a refused document costs nothing else."""
     return Cost(work=min(1 + len(text) // _CHARACTERS_A_POINT, most))
 
 
@@ -77,18 +78,18 @@ def cost_of(
     variables: Mapping[str, Any],
     pages: PageLimits,
 ) -> Cost:
-    """The most that a valid operation can cost."""
+    """The maximum cost of a valid operation."""
     root = schema.get_root_type(operation.operation)
     return OPERATION.plus(_Walk(schema, fragments, variables, pages).measure(operation.selection_set, root, 1))
 
 
 def interpreted(cost: Cost) -> Cost:
-    """What an operation can cost if it is not planned."""
+    """The maximum cost of an operation if it is interpreted, from its cost if planned."""
     return cost._replace(objects=cost.objects * INTERPRETED)
 
 
 def weighted_inputs(schema: GraphQLSchema) -> frozenset[str]:
-    """The names of input fields that weigh something, and of the arguments that can hold one."""
+    """The names of input fields that have a weight, and of the arguments that can contain one."""
     types = [type_ for type_ in schema.type_map.values() if isinstance(type_, GraphQLInputObjectType)]
     weighed = {name for type_ in types for name, field in type_.fields.items() if _weight(field, 0)}
     holders = {type_.name for type_ in types if weighed.intersection(type_.fields)}
@@ -113,7 +114,7 @@ class _Walk:
         self._introspected_fragments: dict[str, float] = {}
 
     def measure(self, selection_set: SelectionSetNode | None, parent: GraphQLNamedType | None, page: int) -> Cost:
-        """The cost below one object of the parent's type; `page` is its size where it is a connection."""
+        """The cost below one object of type `parent`; `page` is its page size if it is a connection."""
         cost = _NOTHING
         for selection in selection_set.selections if selection_set else ():
             cost = cost.plus(self._selection(selection, parent, page))
@@ -160,7 +161,7 @@ class _Walk:
         return own.plus(self.measure(node.selection_set, type_, self._page_size(node))).times(times)
 
     def _introspected(self, selection_set: SelectionSetNode | None) -> float:
-        """How many objects introspection returns below one of its own, with lists of average length."""
+        """How many objects introspection returns below one of its objects, assuming lists of average length."""
         return sum(map(self._introspected_by, selection_set.selections)) if selection_set else 0.0
 
     def _introspected_by(self, selection: Any) -> float:
@@ -184,7 +185,7 @@ class _Walk:
         return sum(self._value(a.value, field.args[a.name.value].type) for a in node.arguments or ())
 
     def _value(self, value: ValueNode, type_: GraphQLInputType) -> int:
-        """What the input fields weigh that a value gives; one that is null is as if left out."""
+        """The total weight of the input fields in a value; a null field counts as omitted."""
         named = get_named_type(type_)
         if not isinstance(named, GraphQLInputObjectType):
             return 0
@@ -201,7 +202,7 @@ class _Walk:
         return isinstance(value, NullValueNode)
 
     def _length(self, node: FieldNode, page: int) -> int:
-        """How long a list can be: as its ids, or as the page it is part of."""
+        """The maximum length of a list: the number of its ids, or the page size of its connection."""
         for argument in node.arguments or ():
             if argument.name.value == "ids":
                 return self._list_length(argument.value)
@@ -226,7 +227,7 @@ class _Walk:
 
 
 def _weight(defined: Any, default: int) -> int:
-    """What a type, a field or an input field weighs by its directive."""
+    """The weight of a type, a field or an input field, from its directive."""
     definition = defined.extensions.get(_DEFINITION)
     directive = find_directive(getattr(definition, "directives", None) or (), CostDirective)
     return int(directive.weight) if directive is not None else default
@@ -234,7 +235,7 @@ def _weight(defined: Any, default: int) -> int:
 
 @lru_cache
 def _introspection_lengths(schema: GraphQLSchema) -> Mapping[str, float]:
-    """How long the lists of introspection are on average, by their fields."""
+    """The average lengths of introspection lists, by field name."""
     types = schema.type_map.values()
     inputs = [field for type_ in types if is_input_object_type(type_) for field in type_.fields]
     objects = [type_ for type_ in types if is_object_type(type_) or is_interface_type(type_)]
@@ -256,7 +257,7 @@ def _introspection_lengths(schema: GraphQLSchema) -> Mapping[str, float]:
 
 
 def _is_by_ids(node: FieldNode) -> bool:
-    """Whether a field lists what it looks for by id: nulls, too, where nothing has one."""
+    """Whether a field returns one item per requested id, null for those that do not exist."""
     return any(argument.name.value == "ids" for argument in node.arguments or ())
 
 

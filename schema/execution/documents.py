@@ -1,4 +1,4 @@
-"""A document, parsed and validated once and kept; and the operation in it that a request means."""
+"""Documents, parsed and validated once and cached, and the selection of the operation in a request."""
 
 import hashlib
 from collections.abc import Collection, Mapping
@@ -37,25 +37,25 @@ from schema.execution.variables import sizing_variables, steering_variables
 
 _COSTS_KEPT = 16
 _CHARACTERS_KEPT = 262_144
-"""What is parsed takes up to two hundred times its text. Each plan counts as its document once more."""
+"""A parsed document takes up to two hundred times the memory of its text. Each plan counts as another document."""
 _MERGING = OverlappingFieldsCanBeMergedRule
 _RULES = tuple(rule for rule in (*specified_rules, *recommended_rules) if rule is not _MERGING)
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedOperation:
-    """An operation that is valid and within the limits, with all that no request changes.
+    """An operation that is valid and within the limits, with everything that is the same for all requests.
 
     Attributes:
-        document: The document that it stands in.
+        document: The document that contains it.
         node: The operation.
         fragments: The document's fragments, by name.
-        limits: The ceilings that it keeps to.
-        coercion: What coerces its variables.
+        limits: The limits that it is within.
+        coercion: Coerces its variables.
         steering: The variables that `@include` and `@skip` depend on.
         sizing: The variables that the cost depends on.
-        plans: Its plans, by the values of its steering variables.
-        costs: What it can cost, by the sizes that these give.
+        plans: Its plans, by the values of the steering variables.
+        costs: Its maximum costs, by page limits and the sizes of the sizing variables.
     """
 
     document: DocumentNode
@@ -70,7 +70,7 @@ class PreparedOperation:
 
     @property
     def is_query(self) -> bool:
-        """Whether it only reads."""
+        """Whether it is a query, which only reads."""
         return self.node.operation is OperationType.QUERY
 
 
@@ -78,7 +78,7 @@ class Document:
     """The operations of a document.
 
     Attributes:
-        characters: How long its text is.
+        characters: The length of its text.
     """
 
     def __init__(self, characters: int, operations: Mapping[str | None, PreparedOperation]) -> None:
@@ -87,10 +87,10 @@ class Document:
         self._only = next(iter(operations.values())) if len(operations) == 1 else None
 
     def operation(self, name: str | None) -> PreparedOperation:
-        """The operation by this name, or the only one there is.
+        """The operation with this name, or the only one if there is no name.
 
         Raises:
-            RequestError: there is none, or it is not clear which is meant.
+            RequestError: there is no such operation, or the choice is ambiguous.
         """
         found = self._only if name is None else self._operations.get(name)
         if found is None:
@@ -104,7 +104,7 @@ class Document:
 
 
 class Documents:
-    """The documents of a schema; the ones used last are kept, by a hash of their text."""
+    """The documents of a schema; the most recently used are cached, by a hash of their text."""
 
     def __init__(self, schema: GraphQLSchema, limits: Limits, *, introspection: bool = True) -> None:
         self._schema = schema
@@ -115,11 +115,11 @@ class Documents:
         self._plans: Cache[Any, tuple[int, Plan | Declined]] = Cache(_CHARACTERS_KEPT, lambda weighed: weighed[0])
 
     def get(self, text: str, budget: Budget | None = None) -> Document:
-        """The document of a text; what it takes to read one that is not kept is taken from a budget.
+        """The document of a text; if it is not cached, the cost of reading it is taken from the budget.
 
         Raises:
             RequestError: it cannot be parsed, is not valid, or is over a limit.
-            RateLimited: the budget has not so much left.
+            RateLimited: the budget does not have enough left.
         """
         return self._documents.get(hashlib.sha256(text.encode()).digest(), lambda: self._prepare(text, budget))
 

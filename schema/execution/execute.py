@@ -1,4 +1,4 @@
-"""One operation, from its text to its result: planned where it can be, interpreted where it cannot."""
+"""Execution of an operation, from its text to its result: planned if possible, otherwise interpreted."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -34,12 +34,12 @@ class Operation(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What became of an operation that ran.
+    """The result of an operation that was executed.
 
     Attributes:
-        data: The data, null where an error went all the way up. Parts of it may be `orjson.Fragment`s.
-        errors: What failed, each with its path.
-        is_planned: Whether a plan was run, and not the interpreter.
+        data: The data, or None if an error propagated to the root. Parts of it may be `orjson.Fragment`s.
+        errors: The field errors, each with its path.
+        is_planned: Whether it was run by a plan rather than by the interpreter.
     """
 
     data: dict[str, Any] | None
@@ -48,14 +48,14 @@ class Result(NamedTuple):
 
 
 class NotAQuery(Exception):
-    """An operation that writes came by a way that only reads."""
+    """The operation is not a query, but only queries are accepted."""
 
 
 class Executor:
     """Runs operations of the schema.
 
     Attributes:
-        counts: How many operations were `planned`, and how many `interpreted`.
+        counts: The numbers of operations that were `planned` and `interpreted`.
     """
 
     def __init__(self, limits: Limits, *, introspection: bool = True, planned: bool = True) -> None:
@@ -66,7 +66,7 @@ class Executor:
         self.counts: Counter[str] = Counter()
 
     def prepare(self, query: str, budget: Budget | None = None) -> None:
-        """Parse, check and keep a document that is to run later; what that takes is taken from a budget, if any.
+        """Parse, check and cache a document that will be executed later; a budget, if given, pays for that.
 
         Raises:
             RequestError: it is not valid.
@@ -81,8 +81,8 @@ class Executor:
         Raises:
             RequestError: it is refused before it runs.
             OperationTooCostly: it is over a limit.
-            RateLimited: the caller's budget has not so much left.
-            NotAQuery: it is none, and only queries are taken.
+            RateLimited: the caller's budget does not have enough left.
+            NotAQuery: it is not a query, and only queries are accepted.
             Unavailable: the store does not answer just now.
             TimedOut: it was stopped.
         """
@@ -93,19 +93,19 @@ class Executor:
         return await self.run(prepared, operation.variables, request)
 
     def stored(self, query: str) -> PreparedOperation:
-        """An operation of the gateway's own: no client's limit holds for it, and it is planned now."""
+        """Prepare one of the gateway's own operations: it has no limits, and is planned now."""
         prepared = Documents(self._schema, UNLIMITED).get(query).operation(None)
         with suppress(Declined):
             self._plan(prepared, VariableValues({}, {}))
         return prepared
 
     async def run(self, prepared: PreparedOperation, values: Mapping[str, Any], request: Request) -> Result:
-        """Run an operation that is ready, with the values that a request has for its variables.
+        """Run a prepared operation with the variable values of a request.
 
         Raises:
-            RequestError: one of the values does not fit, or an argument cannot be taken.
+            RequestError: a value does not match its type, or an argument is invalid.
             OperationTooCostly: it is over a limit.
-            RateLimited: the caller's budget has not so much left.
+            RateLimited: the caller's budget does not have enough left.
             Unavailable: the store does not answer just now.
         """
         variables = prepared.coercion.coerce(values)
@@ -139,7 +139,7 @@ class Executor:
         key = tuple([variables.coerced.get(name) for name in prepared.steering])
         plan = prepared.plans.get(key, lambda: planner.plan_or_decline(prepared.node, prepared.fragments, variables))
         if isinstance(plan, Declined):
-            # Not the kept one: it would hold on to the frames of every request that it was ever raised in.
+            # Not the cached exception: it would keep the frames of every request that it was raised in.
             raise Declined
         return plan
 
@@ -161,21 +161,21 @@ class Executor:
             coroutines.close()
         errors = result.errors or ()
         for error in errors:
-            # As a plan has it: without the store there is no answer, not one with holes.
+            # As with a plan: if the store fails, there is no response, rather than a partial one.
             if isinstance(error.original_error, (Unavailable, TimedOut)):
                 raise error.original_error
         return Result(result.data, errors, is_planned=False)
 
 
 def _take_to_interpret(cost: Cost, reason: Declined | GatewayError, limits: Limits, budget: Budget) -> None:
-    """Take what an operation costs that is not planned: more than a plan.
+    """Charge for an operation that is interpreted, which costs more than a planned one.
 
-    What an argument's error is told of, and where, the interpreter knows; where that costs too much, it is told alone.
+    The interpreter reports an argument's error in its place; if that would cost too much, it is reported by itself.
 
     Raises:
-        RequestError: one of the arguments cannot be taken.
+        RequestError: an argument is invalid.
         OperationTooCostly: it is over the limit.
-        RateLimited: the caller's budget has not so much left.
+        RateLimited: the caller's budget does not have enough left.
     """
     whole = interpreted(cost)
     try:

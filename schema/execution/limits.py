@@ -1,4 +1,4 @@
-"""What an operation may be at most; its shape is measured in one walk in which every fragment is walked once."""
+"""The limits on an operation; its shape is measured in one walk that visits each fragment once."""
 
 import sys
 from collections import Counter
@@ -21,20 +21,20 @@ from schema.errors import OperationTooCostly
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The ceilings.
+    """The maximum of each measure.
 
     Attributes:
         tokens: Lexical tokens of a document.
-        depth: Fields inside fields.
-        aliases: Aliases of an operation, a fragment's as often as it is spread.
-        directives: Directives of an operation, counted alike.
-        selections: Fields, inline fragments and spreads of an operation, counted alike.
-        repeats: Selections that are merged into one: the same response key, or spreads, at one place.
-        root_fields: Fields where an operation starts, by response key.
+        depth: Levels of nested fields.
+        aliases: Aliases of an operation, counting a fragment's each time it is spread.
+        directives: Directives of an operation, counted in the same way.
+        selections: Fields, inline fragments and spreads of an operation, counted in the same way.
+        repeats: Selections that are merged into one: with the same response key, or spreads, in one place.
+        root_fields: Root fields of an operation, by response key.
         nodes: Nodes that an operation can return, by the sizes of its pages.
-        values: Values of fields that it can return.
-        points: What an operation can cost, by the weights of the schema.
-        variable_depth: Lists and objects inside each other, in the variables.
+        values: Field values that an operation can return.
+        points: The cost of an operation, by the weights of the schema.
+        variable_depth: Levels of nested lists and objects in the variables.
         variable_length: Items of a list, or members of an object, in the variables.
     """
 
@@ -53,16 +53,16 @@ class Limits:
 
 
 UNLIMITED = Limits(*[sys.maxsize] * len(fields(Limits)))
-"""For operations of our own."""
+"""For the gateway's own operations."""
 
 
 def check_shape(
     operations: Iterable[OperationDefinitionNode], fragments: Mapping[str, FragmentDefinitionNode], limits: Limits
 ) -> None:
-    """Refuse a document that is too deep or too large once its fragments are spread; it need not be valid yet.
+    """Refuse a document that is too deep or too large with its fragments spread; it need not be validated yet.
 
     Raises:
-        OperationTooCostly: it is; the message says how much and how much would be taken.
+        OperationTooCostly: it is; the message states its size and the limit.
     """
     walk = _ShapeWalk(fragments)
     for operation in operations:
@@ -76,12 +76,12 @@ def check_shape(
 def check_merging(
     operations: Iterable[OperationDefinitionNode], fragments: Mapping[str, FragmentDefinitionNode], limits: Limits
 ) -> None:
-    """Refuse a document in which too much is merged into one: whoever merges compares each with each.
+    """Refuse a document in which too many selections are merged into one, because merging compares each with each.
 
-    Its shape has been checked, and its fragments are known and go in no circle.
+    Its shape must have been checked, and its fragments must be defined and not circular.
 
     Raises:
-        OperationTooCostly: it is; the message says how much and how much would be taken.
+        OperationTooCostly: there are too many; the message states the number and the limit.
     """
     for operation in operations:
         counts: Counter[_Place] = Counter()
@@ -94,7 +94,7 @@ def check_variables(variables: Mapping[str, Any], limits: Limits) -> None:
     """Refuse variables that are nested too deep or too long.
 
     Raises:
-        OperationTooCostly: they are; the message says how much and how much would be taken.
+        OperationTooCostly: they are; the message states their size and the limit.
     """
     for value in variables.values():
         if isinstance(value, _NESTED):
@@ -113,10 +113,10 @@ def _check_nested(value: Any, depth: int, limits: Limits) -> None:
 
 
 def check_cost(cost: Cost, limits: Limits) -> None:
-    """Refuse an operation that can return too many nodes, or cost too much.
+    """Refuse an operation that can return too many nodes or values, or cost too much.
 
     Raises:
-        OperationTooCostly: it can; the message says how much and how much would be taken.
+        OperationTooCostly: it can; the message states the amount and the limit.
     """
     _check("nodes", cost.nodes, limits.nodes)
     _check("values", cost.values, limits.values)
@@ -127,7 +127,7 @@ def check_interpreted(cost: Cost, limits: Limits) -> None:
     """Refuse an operation that costs too much because it is not planned.
 
     Raises:
-        OperationTooCostly: it does; the message says how much and how much would be taken.
+        OperationTooCostly: it does; the message states its cost and the limit.
     """
     _check("interpreted", cost.points, limits.points)
 
@@ -160,11 +160,11 @@ _Shape = tuple[int, int, int, int]
 
 _NOTHING: _Shape = (0, 0, 0, 0)
 _MOST_NESTED = 100
-"""Selection sets inside each other, fragments spread: whoever walks them calls itself as often."""
+"""Maximum nesting of selection sets, fragments spread: walking them recurses as deep."""
 
 
 class _ShapeWalk:
-    """Measures definitions; unknown and circular fragments count as empty: validation refuses them."""
+    """Measures definitions; unknown and circular fragments count as empty, since validation refuses them."""
 
     def __init__(self, fragments: Mapping[str, FragmentDefinitionNode]) -> None:
         self._fragments = fragments
@@ -214,7 +214,7 @@ class _ShapeWalk:
 
 
 _Place = tuple[str, ...]
-"""Response keys from the root."""
+"""The response keys from the root."""
 
 _SPREADS = ("...",)
 

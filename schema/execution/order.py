@@ -1,7 +1,7 @@
-"""Which error is told where several could be: the first in the document, whichever comes first in time.
+"""Which of several errors is reported: the first in the document, regardless of timing.
 
-Where fields that may not be null fail side by side, one error is told (GraphQL, 6.4.4), and graphql-core tells the one
-that comes first and cancels the others. Here a field that fails lets those before it end first.
+If several non-null sibling fields fail, one error is reported (GraphQL, 6.4.4). graphql-core reports the one that
+occurs first, and cancels the other fields. Here, a field that fails waits for those before it to finish.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from graphql.pyutils import Path
 
 
 class Siblings:
-    """The values that are waited for side by side: fields of an object, or items of a list."""
+    """Values that are awaited concurrently: the fields of an object, or the items of a list."""
 
     __slots__ = ("_ends",)
 
@@ -22,7 +22,7 @@ class Siblings:
         self._ends: list[asyncio.Future[None]] = []
 
     def join(self, value: Awaitable[Any]) -> Coroutine[Any, Any, Any]:
-        """The same value, as the next of them."""
+        """Wrap an awaitable value as the next sibling."""
         end = asyncio.get_running_loop().create_future()
         self._ends.append(end)
         return self._settle(value, end, len(self._ends) - 1)
@@ -39,7 +39,7 @@ class Siblings:
 
 
 class Errors(CollectedErrors):
-    """The errors of an operation, in the order of the document; none stands below a null that another left."""
+    """The errors of an operation in document order, without those below a position that another error made null."""
 
     __slots__ = ("_places",)
 
@@ -48,7 +48,7 @@ class Errors(CollectedErrors):
         self._places: list[Path | None] = []
 
     def add(self, error: GraphQLError, path: Path | None) -> None:
-        """Add an error, and the place that is null for it."""
+        """Add an error and the position that it makes null."""
         known = len(self._errors)
         super().add(error, path)
         if len(self._errors) > known:
@@ -56,7 +56,7 @@ class Errors(CollectedErrors):
 
     @property
     def errors(self) -> list[GraphQLError]:
-        """Those that are told."""
+        """The errors to report."""
         found = zip(self._errors, self._places, strict=True)
         told = [error for error, place in found if place is None or not self.has_nulled_position(place.prev)]
         return sorted(told, key=_place_in_document)

@@ -1,7 +1,7 @@
-"""What a plan is: an operation as a tree of what is read, with every decision made that needs no values.
+"""Plans: an operation as a tree of reads, with every decision made that does not depend on values.
 
-A leaf names the column that it comes from. An edge names the batch resolver that the interpreter would call, so there
-is one truth of what a field reads. What a plan cannot say, the interpreter runs.
+A leaf names its column. An edge names the batch resolver that the interpreter would call, so what a field reads is
+defined only once. Operations that a plan cannot express are run by the interpreter.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,17 +15,17 @@ from schema.cache import Cache
 from schema.store import Column, Literal
 
 AT_HAND = {"Organization", "Domain", "RateLimit", "ApiKey"}
-"""The types whose records come with the caller or the request, and are not read."""
+"""The types whose records come with the caller or the request, and need no read."""
 
 _WRITTEN_KEPT = 64
 
 Arguments: TypeAlias = Callable[[VariableValues], Mapping[str, Any]]
-"""From the operation's variables to the arguments of a field, by the resolver's names."""
+"""A function from the operation's variables to a field's arguments, by the resolver's parameter names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Same:
-    """A field whose object is made from the same record as its parent."""
+    """A field whose object is built from the same record as its parent."""
 
     object: "ObjectPlan"
 
@@ -38,11 +38,11 @@ class Edge:
         parent_type: The type that has the field.
         field_name: Its name there.
         resolve: The batch resolver.
-        arguments: What it is called with.
-        needs: The columns of the parents that it reads.
-        target: What it leads to: a list, or an object of one of some types.
-        is_inlined: Whether the store can write it into what it writes of the parent.
-        is_constant: Whether what it reads is the same for every request: no variable and no cursor is in it, nor below.
+        arguments: The resolver's arguments.
+        needs: The columns that it reads from the parents.
+        target: What it returns: a list, or an object of one of several types.
+        is_inlined: Whether the store can write it as a part of its parent.
+        is_constant: Whether it reads the same for every request: neither it nor a field below has a variable or cursor.
     """
 
     parent_type: str
@@ -65,10 +65,10 @@ class ObjectPlan:
     Attributes:
         type_name: The type of the object.
         members: Its members, by key.
-        has_lists: Whether there are lists in it.
-        is_written: Whether the store can write it, and all below it, as JSON.
-        is_constant: Whether what is read for it, and for all below it, is the same for every request.
-        is_settled: Whether that is a part of what is read for the object itself, so that nothing is left to a request.
+        has_lists: Whether it contains lists.
+        is_written: Whether the store can write it, and everything below it, as JSON.
+        is_constant: Whether the reads for it, and for everything below it, are the same for every request.
+        is_settled: Whether they are also a part of the read for the object itself, so that a request adds nothing.
     """
 
     type_name: str
@@ -93,9 +93,9 @@ class ObjectsPlan:
     """An object of one of several types, or a list of such objects.
 
     Attributes:
-        by_type: The plan for each type that it may be of.
+        by_type: The plan for each possible type.
         is_list: Whether the field is a list of them.
-        is_settled: Whether nothing of what is read for them is left to a request.
+        is_settled: Whether a request adds nothing to what is read for them.
     """
 
     by_type: Mapping[str, ObjectPlan]
@@ -114,11 +114,11 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class NodesPart:
-    """The nodes of a page, bare or in edges.
+    """The nodes of a page, directly or in edges.
 
     Attributes:
-        node: The plan for each of them; None where edges are asked for cursors alone.
-        edge: The members of an edge: its cursor, its node (None), or a text. None where the nodes are bare.
+        node: The plan for each node; None if only the cursors of edges are requested.
+        edge: The members of an edge: its cursor, its node (None), or a text. None if the nodes are not in edges.
     """
 
     node: ObjectPlan | None
@@ -127,14 +127,14 @@ class NodesPart:
 
 @dataclass(frozen=True, slots=True)
 class PageInfoPart:
-    """What lies around a page: a property of the listing, or a text, by key."""
+    """The page info: for each key, a property of the listing or a text."""
 
     members: tuple[tuple[str, str | Literal], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class TotalPart:
-    """How many records the whole list has."""
+    """The number of records in the whole list."""
 
 
 ListPart: TypeAlias = NodesPart | PageInfoPart | TotalPart | Literal
@@ -142,11 +142,11 @@ ListPart: TypeAlias = NodesPart | PageInfoPart | TotalPart | Literal
 
 @dataclass(frozen=True, slots=True)
 class ListPlan:
-    """What is asked of a connection.
+    """What is requested of a connection.
 
     Attributes:
         parts: Its members, in the order of the response.
-        is_written: Whether the store can write all of it as JSON.
+        is_written: Whether the store can write it completely as JSON.
     """
 
     parts: tuple[tuple[str, ListPart], ...]
@@ -154,7 +154,7 @@ class ListPlan:
 
     @property
     def is_constant(self) -> bool:
-        """Whether what is read for it, and for all below it, is the same for every request."""
+        """Whether the reads for it, and for everything below it, are the same for every request."""
         nodes = (part.node for _, part in self.parts if isinstance(part, NodesPart))
         return all(node is None or node.is_constant for node in nodes)
 
@@ -165,7 +165,7 @@ class Plan:
 
     Attributes:
         roots: The root fields, by key.
-        written: What is bound of it once for all requests: what the store writes and no request changes.
+        written: Bound parts that are the same for all requests.
     """
 
     roots: tuple[tuple[str, Edge | Literal], ...]
@@ -173,7 +173,7 @@ class Plan:
 
 
 def is_written_part(part: ListPart) -> bool:
-    """Whether the store can write a part of a list as JSON: cursors it cannot."""
+    """Whether the store can write a part of a list as JSON, which it cannot for cursors."""
     match part:
         case NodesPart():
             has_cursor = any(isinstance(member, Cursor) for _, member in part.edge or ())

@@ -1,7 +1,7 @@
-"""From a document to a plan; and the rule of what is not planned, which is here and nowhere else.
+"""From a document to a plan, and the only place that decides what is not planned.
 
-Declined are: whatever is not a query; introspection; directives other than `@include` and `@skip`; and an edge's node
-under two names. What is declined runs interpreted.
+Declined are: operations other than queries; introspection; directives other than `@include` and `@skip`; and an edge's
+node under two names. Declined operations are interpreted.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -63,19 +63,19 @@ from schema.types.api_key import ApiKey
 
 _DEFINITION = "strawberry-definition"
 _MOST_WRITTEN = 24
-"""Parts of lists that the store writes: each makes a statement of its own inside of one that has the response's keys,
-so that hardly anybody else asks for the same, and that takes long to write. What is beyond is read level by level."""
+"""The maximum number of list parts that the store writes. Each is a subquery in a statement that contains the response
+keys, so the statement can hardly be shared and takes long to compile. Any more parts are read level by level."""
 _STORED = {Kind.LEAK, Kind.RESOURCE, Kind.USER, Kind.ENDPOINT}
 _KINDS = {record.__name__: kind for kind, record in RECORDS.items()}
 _RECORDS: Mapping[str, type] = {record.__name__: record for record in (*RECORDS.values(), RateLimit, ApiKey)}
 
 
 class Declined(Exception):
-    """The operation is not planned; the interpreter runs it."""
+    """The operation cannot be planned; the interpreter runs it."""
 
 
 class Planner:
-    """Plans operations of a schema."""
+    """Plans the operations of a schema."""
 
     def __init__(self, schema: Schema, graphql_schema: GraphQLSchema) -> None:
         self._strawberry = schema
@@ -87,7 +87,7 @@ class Planner:
         fragments: Mapping[str, FragmentDefinitionNode],
         variables: VariableValues,
     ) -> Plan | Declined:
-        """The plan of a valid operation, for these values of the variables that `@include` and `@skip` depend on."""
+        """The plan of a valid operation, for these values of the variables used in `@include` and `@skip`."""
         if operation.operation is not OperationType.QUERY or operation.directives:
             return Declined()
         try:
@@ -212,10 +212,10 @@ class _Planning:
         )
 
     def _is_inlined(self, type_: GraphQLObjectType, plan: ListPlan | ObjectsPlan) -> bool:
-        """Whether a list is written with its parent, once for each, unless it is filtered.
+        """Whether a list is written as a part of its parent, once for each, provided that it is not filtered.
 
-        The nodes of a list of leaks come up again and again; their own leaks are read in a level of their own, once. A
-        filter may be looked up in many ways: that is a statement by itself.
+        The same nodes recur in a list of leaks, so their leaks are read once, in a level of their own. A filter has
+        many possible access paths and needs its own statement.
         """
         is_of_leak = type_.name == "Connections"
         return isinstance(plan, ListPlan) and plan.is_written and (is_of_leak or not self._leak_lists)
@@ -232,7 +232,7 @@ class _Planning:
         return ObjectsPlan(plans, isinstance(get_nullable_type(field.type), GraphQLList))
 
     def _arguments(self, field: GraphQLField, definition: StrawberryField, node: FieldNode) -> Arguments:
-        """What turns variables into arguments; done once and for all where there are none in it."""
+        """A function from variables to arguments; they are computed only once if they have no variables."""
         converter, config = self._strawberry.schema_converter, self._strawberry.config
         names = {config.name_converter.from_argument(one): one.python_name for one in definition.arguments}
 
@@ -254,7 +254,7 @@ class _Planning:
         required = [names[name] for name, argument in field.args.items() if isinstance(argument.type, GraphQLNonNull)]
 
         def plain_arguments(variables: VariableValues) -> Mapping[str, Any]:
-            """What GraphQL's own scalars come as is what a resolver takes; the rest is Strawberry's to convert."""
+            """The arguments, with built-in scalars unchanged; Strawberry converts the others."""
             coerced = variables.coerced
             try:
                 given = {name: coerced[variable] for name, variable in plain.items()}
@@ -278,7 +278,7 @@ class _Planning:
         return ListPlan(parts, is_stored and all(is_written_part(part) for _, part in parts) and self._is_room(parts))
 
     def _is_room(self, parts: Sequence[tuple[str, ListPart]]) -> bool:
-        """Whether the store may write so many parts more; if so, it does."""
+        """Whether the store may write these parts in addition; if so, they are counted."""
         more = sum(not isinstance(part, Literal) for _, part in parts)
         if self._written + more > _MOST_WRITTEN:
             return False
@@ -331,7 +331,7 @@ def _property(type_: GraphQLObjectType, node: FieldNode) -> str | Literal:
 
 
 def _is_plain(type_: GraphQLInputType) -> bool:
-    """Whether a value of a type is what a resolver takes: a scalar of GraphQL itself, or a list of such."""
+    """Whether a resolver takes values of a type unchanged: a built-in scalar, or a list of them."""
     return is_specified_scalar_type(get_named_type(type_))
 
 
@@ -340,7 +340,7 @@ def _has_default(argument: GraphQLArgument) -> bool:
 
 
 def _leaf(type_: GraphQLObjectType, field: GraphQLField, definition: StrawberryField) -> Column | Literal:
-    """A column of the record, which may be a list, or what is the same for all records of a type."""
+    """A column of the record, which may be a list, or a literal that is the same for all records of the type."""
     if not is_leaf_type(get_named_type(field.type)):
         raise Declined
     record = _RECORDS[type_.name]

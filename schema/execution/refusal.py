@@ -7,15 +7,15 @@ from graphql import GraphQLError
 from schema.errors import Code
 
 MAX_ERRORS = 5
-"""How many mistakes of one request are told."""
+"""The maximum number of errors reported for a request."""
 
 
 class RequestError(Exception):
     """A request that is refused before it runs (GraphQL, section 7.1.2: a request error result).
 
     Attributes:
-        code: One code for all of the errors.
-        errors: What is wrong, each with its places in the document.
+        code: The code of all the errors.
+        errors: The errors, each with its locations in the document.
     """
 
     def __init__(self, code: Code, errors: Collection[GraphQLError]) -> None:

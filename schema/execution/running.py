@@ -1,4 +1,4 @@
-"""A bound plan, run level by level: the edges of one level go to the store together, and nothing is awaited."""
+"""Runs a bound plan level by level: the store gets all edges of a level together, and nothing is awaited."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,7 +22,7 @@ _TYPE_NAMES = {kind: record.__name__ for kind, record in RECORDS.items()}
 
 
 def run(bound: Sequence[tuple[str, Bound]]) -> Program[Object]:
-    """The data of the response; what the store wrote stands in it as fragments."""
+    """The data of the response; JSON written by the store is included as fragments."""
     if len(bound) == 1:
         ((key, root),) = bound
         return {key: (yield from _root(root))}
@@ -31,7 +31,7 @@ def run(bound: Sequence[tuple[str, Bound]]) -> Program[Object]:
 
 
 def _together(programs: Sequence[Program[T]]) -> Program[list[T]]:
-    """Run programs side by side: what they read at the same step is asked at once."""
+    """Run programs concurrently: their reads of the same step are requested together."""
     if len(programs) == 1:
         return [(yield from programs[0])]
     results: list[Any] = [None] * len(programs)
@@ -96,7 +96,7 @@ def _selecting(objects: BoundObjects, read: Read) -> Lookup:
 
 
 def _objects(bound: BoundObjects, values: Sequence[Any]) -> Program[list[Any]]:
-    """Objects of several types, each type as a level; a value is a row with its type, a record, or None."""
+    """Objects of several types, each type as one level; a value is a row with its type, a record, or None."""
     typed = [_typed(bound, value) for value in values]
     if len(typed) == 1 and typed[0] is not None:
         ((name, row),) = typed  # type: ignore[misc]
@@ -121,7 +121,7 @@ def _typed(bound: BoundObjects, value: Any) -> tuple[str, Row] | None:
 
 
 def row_of(record: Any, select: Sequence[Selected]) -> Row:
-    """A record that is at hand, as the row that a read would give."""
+    """Convert a record in memory to the row that a read would return."""
     return [_value_of(record, one) for one in select]
 
 
@@ -136,7 +136,7 @@ def _value_of(record: Any, selected: Selected) -> Any:
 
 
 def _name_of(value: Any) -> Any:
-    """The name of a member of an enum, or of each of several."""
+    """The name of an enum member, or a list of names for several."""
     return [_name_of(one) for one in value] if isinstance(value, list) else value.name
 
 
@@ -179,7 +179,7 @@ def _ones(one: BoundOne, rows: Sequence[Row]) -> Program[list[Any]]:
 
 
 def _lists(bound: BoundList, parents: Sequence[Row]) -> Program[list[Object]]:
-    """The lists of a level: one read for the pages of all parents, and one for their counts where asked for."""
+    """The lists of a level: one read for the pages of all parents, and one for their counts if requested."""
     if not parents:
         return []
     at = bound.parent_at
@@ -212,7 +212,7 @@ def _pages_and_totals(bound: BoundList, keys: tuple[Any, ...]) -> Program[tuple[
 
 
 def _nodes(bound: BoundList, pages: Sequence[Page[Row]]) -> Program[list[list[list[Any]]]]:
-    """The nodes of every page, for each part that shows them."""
+    """The nodes of every page, for each part that contains them."""
     rows = [row for page in pages for row in page.rows]
     programs = [_filled(object_, rows) if object_ is not None else _nothing(rows) for _, _, object_ in bound.parts]
     nodes = yield from _together(programs)

@@ -18,12 +18,12 @@ _CURSORS = {"after", "before"}
 
 
 def varies(node: FieldNode) -> bool:
-    """Whether a request can change what a field reads; a cursor is checked for each anew."""
+    """Whether a field's read can differ between requests; a cursor counts, since it is verified for each request."""
     return has_variables(node) or any(a.name.value in _CURSORS for a in node.arguments or ())
 
 
 def has_variables(node: Any) -> bool:
-    """Whether a field's arguments, or a value, have a variable in them."""
+    """Whether a field's arguments, or a value, contain a variable."""
     if isinstance(node, VariableNode):
         return True
     if isinstance(node, FieldNode):
@@ -35,7 +35,7 @@ def has_variables(node: Any) -> bool:
 def steering_variables(
     operation: OperationDefinitionNode, fragments: Mapping[str, FragmentDefinitionNode]
 ) -> tuple[str, ...]:
-    """The variables that `@include` and `@skip` depend on: with their values a plan is known."""
+    """The variables used in `@include` and `@skip`: their values determine the plan."""
     found: set[str] = set()
     for definition in (operation, *fragments.values()):
         _find_steering(definition.selection_set, found)
@@ -55,12 +55,12 @@ def sizing_variables(
     fragments: Mapping[str, FragmentDefinitionNode],
     weighted: Collection[str] = (),
 ) -> tuple[str, ...]:
-    """The variables that the cost depends on: with what `size_of` makes of their values, it is known.
+    """The variables that the cost depends on: the `size_of` of their values determines it.
 
     Args:
         operation: The operation.
         fragments: The fragments of its document.
-        weighted: The names of arguments, and of fields of inputs, that weigh something where they are given.
+        weighted: The names of arguments and input fields that have a weight if they are given.
     """
     found: set[str] = set()
     for definition in (operation, *fragments.values()):
@@ -69,7 +69,7 @@ def sizing_variables(
 
 
 def size_of(value: Any) -> Any:
-    """What of a variable's value the cost depends on: a number, a length, or what is given at all."""
+    """The part of a variable's value that the cost depends on: a number, a length, or the names of the given fields."""
     match value:
         case list():
             return len(value)
@@ -88,7 +88,7 @@ def _find_sizing(selection_set: SelectionSetNode | None, names: Collection[str],
 
 
 def _find_sizes(given: ArgumentNode | ObjectFieldNode, names: Collection[str], found: set[str]) -> None:
-    """The variables in an argument, or in a field of an input, by whose name the cost is known."""
+    """Add the variables in an argument or input field, if its name affects the cost."""
     if given.name.value not in names:
         return
     if isinstance(given.value, VariableNode):

@@ -1,4 +1,4 @@
-"""Runs the migrations; Alembic calls it."""
+"""Runs the migrations; called by Alembic."""
 
 import asyncio
 from typing import Any
@@ -16,10 +16,10 @@ from gateway.storage.tables import metadata
 
 
 def _run(connection: Connection) -> bool:
-    """Migrate in one transaction; whoever migrates at the same time waits for it, so that it is done once.
+    """Migrate in one transaction; concurrent migrations wait for it, so that it is done once.
 
     Returns:
-        Whether tables that were there before are others now.
+        Whether existing tables were changed.
     """
     is_sqlite = connection.dialect.name == "sqlite"
     context.configure(
@@ -43,9 +43,10 @@ def _run(connection: Connection) -> bool:
 
 
 def _keep_to_ourselves(connection: Connection) -> None:
-    """Lock all tables of PostgreSQL's that will change, before anything does.
+    """With PostgreSQL, lock all tables before any of them changes.
 
-    Locked one by one as they change, some would be read by who waits for the others: a deadlock, after long work.
+    If they were locked one by one as they change, a reader of one table that waits for another could cause a deadlock,
+    after long work.
     """
     if context.get_context().get_current_heads() != context.get_head_revisions():
         there = sorted(metadata.tables.keys() & inspect(connection).get_table_names())
@@ -54,10 +55,10 @@ def _keep_to_ourselves(connection: Connection) -> None:
 
 
 def _learn(connection: Connection) -> None:
-    """Let the planner know what was written anew: of a new index it knows nothing, and may take it for the best of all.
+    """Update the planner's statistics after a migration: without them, it may prefer a new index to all others.
 
-    PostgreSQL is told besides that everybody sees those rows, so that indexes tell without the tables. An empty one it
-    would take for empty until it looks again.
+    With PostgreSQL this also updates the visibility map, which index-only scans need. Empty tables are skipped: the
+    planner would assume that they are empty until they are analyzed again.
     """
     if connection.dialect.name == "sqlite":
         with connection.begin():
@@ -71,7 +72,7 @@ def _learn(connection: Connection) -> None:
 
 
 def _begin_to_write(engine: Engine) -> None:
-    """Begin each transaction as one that writes, and for tables too: Python's `sqlite3` begins some for rows only."""
+    """Start every transaction with `BEGIN IMMEDIATE`: Python's `sqlite3` would start one for changes of rows only."""
 
     @event.listens_for(engine, "connect")
     def leave_transactions_to_us(connection: Any, _record: Any) -> None:
