@@ -21,7 +21,7 @@ RECONNECTS = 1_000
 OPENED_LATER = 12
 """Files of connections that are opened when the first asks for what they are for."""
 MAX_GROWTH_BYTES = 16_000_000
-"""Room for what each thread that reads takes when it is first needed; some hundred bytes lost by each request would be more."""
+"""Room for what connections take that are first needed late; some hundred bytes lost by each request would be more."""
 SLOW_SECONDS = 1.5
 
 
