@@ -150,7 +150,7 @@ def _script(ids: Sequence[str], key: str, path: Path) -> Path:
         )
         mixed.append(asked[number % len(asked)].request(leak_id, key))
     # In one order, all keys would ask for the same page at a time, which is read once.
-    random.Random(key).shuffle(mixed)  # noqa: S311 - no secret hangs on it
+    random.Random(key).shuffle(mixed)  # noqa: S311 - no secret depends on it
     path.write_text(
         "local requests = {}\nlocal at = 0\n"
         + "".join(f"requests[#requests + 1] = {request}\n" for request in mixed)

@@ -113,7 +113,7 @@ async def _gateways(databases: Sequence[Tenants]) -> AsyncIterator[list[Gateway]
     async with AsyncExitStack() as stack:
         gateways = []
         for tenants in databases:
-            # What is left of a budget hangs on when it is asked for: these have no end.
+            # What is left of a budget depends on when it is asked for: these have no end.
             settings = replace(tenants.world.settings, rate_limit=0)
             client = await stack.enter_async_context(running(create_app(settings)))
             gateways.append(Gateway(client, tenants.world))

@@ -32,7 +32,7 @@ def _run(connection: Connection) -> bool:
         if not is_sqlite:
             connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": APPLICATION_ID})
             hand_over(connection)
-            _keep_to_ourselves(connection)
+            _lock_tables(connection)
         before = context.get_context().get_current_heads()
         context.run_migrations()
         role = context.config.attributes.get("serving_role")
@@ -42,7 +42,7 @@ def _run(connection: Connection) -> bool:
         return bool(before) and before != context.get_context().get_current_heads()
 
 
-def _keep_to_ourselves(connection: Connection) -> None:
+def _lock_tables(connection: Connection) -> None:
     """With PostgreSQL, lock all tables before any of them changes.
 
     If they were locked one by one as they change, a reader of one table that waits for another could cause a deadlock,
@@ -54,7 +54,7 @@ def _keep_to_ourselves(connection: Connection) -> None:
             connection.exec_driver_sql(f"LOCK TABLE {', '.join(there)} IN ACCESS EXCLUSIVE MODE")
 
 
-def _learn(connection: Connection) -> None:
+def _analyze(connection: Connection) -> None:
     """Update the planner's statistics after a migration: without them, it may prefer a new index to all others.
 
     With PostgreSQL this also updates the visibility map, which index-only scans need. Empty tables are skipped: the
@@ -91,7 +91,7 @@ async def _connect_and_run(url: URL) -> None:
         _begin_to_write(engine.sync_engine)
     async with engine.connect() as connection:
         if await connection.run_sync(_run):
-            await connection.run_sync(_learn)
+            await connection.run_sync(_analyze)
     await engine.dispose()
 
 

@@ -1,4 +1,4 @@
-"""Which errors are told hangs on the document, and not on which field fails first."""
+"""Which errors are told depends on the document, and not on which field fails first."""
 
 import asyncio
 from inspect import isawaitable
