@@ -23,7 +23,7 @@ OPENED_LATER = 12
 """Files of connections that are opened when the first asks for what they are for."""
 PARTS = 4
 MAX_GROWTH_BYTES = 2_000_000
-"""In the part in which a worker grew the least: 160 bytes for each of its requests."""
+"""In the part in which a worker grew the least but one: 160 bytes for each of its requests."""
 SLOW_SECONDS = 1.5
 
 
@@ -75,8 +75,9 @@ async def test_handles_and_memory_stay_flat_over_many_requests_and_connections(s
     for worker, (handles, threads), size in zip(workers, before, sizes, strict=True):
         assert worker.num_fds() <= handles + OPENED_LATER
         assert worker.num_threads() <= threads + 4
-        # A connection to the store that is first needed late takes some memory, once; what is lost is lost in all parts.
-        assert min(later - sooner for sooner, later in pairwise(size)) <= MAX_GROWTH_BYTES
+        # What is lost is lost in all parts but one, where there may be free memory still; what is first needed late is
+        # taken once.
+        assert sorted(later - sooner for sooner, later in pairwise(size))[1] <= MAX_GROWTH_BYTES
 
 
 async def test_a_worker_that_is_killed_is_replaced_and_no_answer_is_wrong(server: Server, world: World) -> None:
