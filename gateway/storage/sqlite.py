@@ -18,6 +18,7 @@ from gateway.storage.engine import Damaged, DatabaseError, OtherTables, Program,
 from gateway.storage.hops import Readers, ReadingConnection, execute, finish
 from gateway.storage.patience import ANSWER_SECONDS
 from gateway.storage.quick import QuickReaders
+from gateway.storage.sqlite_memory import count_no_memory
 from gateway.storage.write_lock import WriteLock
 from schema.errors import Unavailable
 
@@ -153,6 +154,7 @@ class SQLiteEngine:
         """
         if not self._path.is_file():
             raise DatabaseError(f"There is no database at {self._path}.")
+        count_no_memory()
         try:
             for held in self._held_readers:
                 await held.open()
