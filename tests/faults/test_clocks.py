@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -17,7 +18,8 @@ from gateway.throttle import Throttle
 from gateway.uses import Uses
 from schema.errors import RateLimited, Unauthenticated
 from schema.instants import write_instant
-from tests.records import World
+from tests.faults.traffic import Busy, busy, connected, get
+from tests.records import EXAMPLE_ID, World
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -191,3 +193,39 @@ async def test_a_budget_that_was_written_by_a_clock_behind_is_whole_and_no_more(
         await spend(engine, key, LEVEL, LIMIT)
         await administer(fresh_world, f"UPDATE budgets SET at = at - {A_DAY_IN_MILLISECONDS}")
         assert await spend(engine, key, 1, LIMIT) == 1
+
+
+# ---------------------------------------------------------------------- a host
+
+CONNECTIONS = 8
+"""Each of two workers has some of them."""
+
+
+async def statuses(beside: Busy, key: str) -> set[int]:
+    """What a key's requests are answered with, over new connections."""
+    found = set()
+    for _ in range(CONNECTIONS):
+        async with connected(beside.server.port) as connection:
+            found.add((await connection.ask(get(f"/leaks/{EXAMPLE_ID}", key))).status)
+    return found
+
+
+def set_clock(file: Path, ahead: timedelta) -> None:
+    """Set the clock of a server; no request sees it half set."""
+    written = file.with_suffix(".new")
+    written.write_text(str(ahead.total_seconds()))
+    written.replace(file)
+
+
+async def test_a_host_whose_clock_jumps_answers_everybody_as_before(fresh_world: World, tmp_path: Path) -> None:
+    clock = tmp_path / "clock"
+    set_clock(clock, timedelta())
+    today = datetime.now(UTC)
+    await expire(fresh_world, "explain", today + DAY / 2)
+    async with busy(fresh_world, tmp_path, module="tests.faults.jumping", CLOCK_FILE=str(clock)) as beside:
+        for ahead in (timedelta(), DAY, timedelta(), -DAY, timedelta()):
+            set_clock(clock, ahead)
+            await beside.traffic.until_answered(300)
+            assert await statuses(beside, fresh_world.keys["explain"]) == {401 if ahead == DAY else 200}
+    days = {line[:10] for line in beside.server.log.read_text().splitlines() if " GET /leaks/" in line}
+    assert {(today + ahead).date().isoformat() for ahead in (-DAY, DAY)} <= days

@@ -170,10 +170,12 @@ class Busy:
 
 
 @asynccontextmanager
-async def busy(world: World, folder: Path, connections: int = 2, **settings: str) -> AsyncIterator[Busy]:
+async def busy(
+    world: World, folder: Path, connections: int = 2, *, module: str = "gateway", **settings: str
+) -> AsyncIterator[Busy]:
     """Serve a world with two workers to clients of whom none has a wrong answer, before, meanwhile or after."""
     settings = {"LEAKS_POOL_SIZE": "4"} | settings
-    with serving(world, folder, "--workers", "2", **settings) as server:
+    with serving(world, folder, "--workers", "2", module=module, **settings) as server:
         traffic = Traffic(server.port, await answered(server.port, questions(world)))
         address = f"http://127.0.0.1:{server.port}"
         async with traffic.flowing(connections), httpx.AsyncClient(base_url=address, timeout=60) as client:
