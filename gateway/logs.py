@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import TextIO
 
 from gateway.access import REQUEST_ID
+from gateway.storage.engine import DatabaseError
 
 _QUIET = ("aiosqlite", "alembic", "asyncpg", "databases", "sqlalchemy")
 """Libraries whose detailed records repeat the values of statements, which must never reach the log."""
@@ -24,10 +25,15 @@ _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 class _Line(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        """Format a record as one line, with control characters escaped and a traceback at its end."""
+        """Format a record as one line, with control characters escaped and a traceback at its end.
+
+        An error of the database says itself what an operator can do, and is met by many requests a second.
+        """
         text = record.getMessage()
         if record.exc_info:
-            text = f"{text} {self.formatException(record.exc_info)}"
+            error = record.exc_info[1]
+            is_clear = isinstance(error, DatabaseError)
+            text = f"{text}: {error}" if is_clear else f"{text} {self.formatException(record.exc_info)}"
         if not text.isprintable():
             text = _CONTROLS.sub(_escape, text)
         at = f"{_second(int(record.created))}.{int(record.msecs):03}Z"

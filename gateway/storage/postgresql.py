@@ -223,7 +223,7 @@ class PostgreSQLEngine:
             raise Unavailable from error
         except _CORRUPTED as error:
             self.is_damaged = True
-            raise Damaged(str(error)) from error
+            raise Damaged(str(error.args[0])) from error
 
 
 async def _speak_text(connection: Any) -> None:
