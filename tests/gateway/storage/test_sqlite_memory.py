@@ -1,9 +1,17 @@
 """Whether SQLite counts its memory; processes of their own are asked, since each decides once."""
 
+import _sqlite3
+import ctypes
 import subprocess
 import sys
 
+import pytest
 from databases import DatabaseURL
+
+pytestmark = pytest.mark.skipif(
+    not hasattr(ctypes.CDLL(getattr(_sqlite3, "__file__", None)), "sqlite3_memory_used"),
+    reason="SQLite is a part of this Python that cannot be asked",
+)
 
 READ = """
 import _sqlite3, asyncio, ctypes, sqlite3, sys
@@ -20,7 +28,7 @@ async def main():
     await engine.close()
     return version, counted > used()
 
-used = ctypes.CDLL(_sqlite3.__file__).sqlite3_memory_used
+used = ctypes.CDLL(getattr(_sqlite3, "__file__", None)).sqlite3_memory_used
 """
 OTHER = """
 other = sqlite3.connect(":memory:")
