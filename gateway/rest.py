@@ -115,7 +115,8 @@ def _response(fields: Fields, result: Result) -> Prepared:
 
 
 def _failure(result: Result) -> Prepared:
-    logger.error("The stored operation failed", exc_info=result.errors[0])
+    error = result.errors[0]
+    logger.error("The stored operation failed", exc_info=error.original_error or error)
     return error_response(500, MASKED)
 
 

@@ -18,7 +18,7 @@ from gateway.throttle import Throttle
 from gateway.uses import Uses
 from schema.errors import RateLimited, Unauthenticated
 from schema.instants import write_instant
-from tests.faults.traffic import Busy, busy, connected, get
+from tests.faults.traffic import busy, everywhere, get
 from tests.records import EXAMPLE_ID, World
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -197,18 +197,6 @@ async def test_a_budget_that_was_written_by_a_clock_behind_is_whole_and_no_more(
 
 # ---------------------------------------------------------------------- a host
 
-CONNECTIONS = 8
-"""Each of two workers has some of them."""
-
-
-async def statuses(beside: Busy, key: str) -> set[int]:
-    """What a key's requests are answered with, over new connections."""
-    found = set()
-    for _ in range(CONNECTIONS):
-        async with connected(beside.server.port) as connection:
-            found.add((await connection.ask(get(f"/leaks/{EXAMPLE_ID}", key))).status)
-    return found
-
 
 def set_clock(file: Path, ahead: timedelta) -> None:
     """Set the clock of a server; no request sees it half set."""
@@ -222,10 +210,11 @@ async def test_a_host_whose_clock_jumps_answers_everybody_as_before(fresh_world:
     set_clock(clock, timedelta())
     today = datetime.now(UTC)
     await expire(fresh_world, "explain", today + DAY / 2)
+    leak = get(f"/leaks/{EXAMPLE_ID}", fresh_world.keys["explain"])
     async with busy(fresh_world, tmp_path, module="tests.faults.jumping", CLOCK_FILE=str(clock)) as beside:
         for ahead in (timedelta(), DAY, timedelta(), -DAY, timedelta()):
             set_clock(clock, ahead)
             await beside.traffic.until_answered(300)
-            assert await statuses(beside, fresh_world.keys["explain"]) == {401 if ahead == DAY else 200}
+            assert await everywhere(beside.server.port, leak) == {401 if ahead == DAY else 200}
     days = {line[:10] for line in beside.server.log.read_text().splitlines() if " GET /leaks/" in line}
     assert {(today + ahead).date().isoformat() for ahead in (-DAY, DAY)} <= days

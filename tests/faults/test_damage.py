@@ -25,7 +25,7 @@ from gateway.storage.tables import leaks
 from tests.conftest import fresh_database
 from tests.faults.conftest import path_of
 from tests.faults.server import serving
-from tests.faults.traffic import Question, Traffic, answered, connected, get, questions
+from tests.faults.traffic import Question, Traffic, answered, everywhere, get, questions
 from tests.gateway.commands.conftest import Run
 from tests.records import EXAMPLE_ID, World, fill
 from tests.serving import Gateway, running
@@ -195,36 +195,24 @@ async def test_a_server_that_meets_damage_is_no_longer_ready_and_leaves_the_file
     assert path.read_bytes() == before
 
 
-CONNECTIONS = 20
-"""Each of two workers has some of them."""
-
-
-async def readiness(world: World, port: int) -> set[int]:
-    """What the workers of a server say of whether they are ready, once each has been asked for a leak."""
-    found = set()
-    for _ in range(CONNECTIONS):
-        async with connected(port) as connection:
-            await connection.ask(get(f"/leaks/{EXAMPLE_ID}", world.keys["read"]))
-            found.add((await connection.ask(get("/readyz", ""))).status)
-    return found
-
-
 INTERNAL = b"An internal error occurred."
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("executor", ["planner", "interpreter"])
 async def test_whoever_asks_a_server_that_meets_damage_gets_what_is_right_or_an_error(
-    damaged: tuple[World, Path], fresh_world: World, tmp_path: Path
+    damaged: tuple[World, Path], fresh_world: World, tmp_path: Path, executor: str
 ) -> None:
     world, path = damaged
     before = path.read_bytes()
     with serving(fresh_world, tmp_path) as whole:
         right = [question.expected for question in await answered(whole.port, questions(fresh_world))]
-    with serving(world, tmp_path, "--workers", "2", LEAKS_POOL_SIZE="4") as server:
-        workers = {worker.pid for worker in server.workers}
+    with serving(world, tmp_path, "--workers", "2", LEAKS_POOL_SIZE="4", LEAKS_EXECUTOR=executor) as server:
         asked = [Question(*both) for both in zip(questions(world), right, strict=True)]
         async with Traffic(server.port, asked).flowing() as traffic:
-            assert await readiness(world, server.port) == {503}
+            leak = get(f"/leaks/{EXAMPLE_ID}", world.keys["read"])
+            assert await everywhere(server.port, leak, get("/readyz", "")) == {503}, "a worker that has met it"
+            workers = {worker.pid for worker in server.workers}
             await traffic.until_answered(300)
         assert {worker.pid for worker in server.workers} == workers
     assert traffic.wrong
@@ -234,6 +222,7 @@ async def test_whoever_asks_a_server_that_meets_damage_gets_what_is_right_or_an_
     log = server.log.read_text()
     assert "The database is damaged: " in log
     assert "Traceback" not in log
+    assert "HINT" not in log
     assert path.read_bytes() == before
 
 

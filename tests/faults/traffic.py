@@ -154,6 +154,16 @@ class Traffic:
             await asyncio.gather(*clients)
 
 
+async def everywhere(port: int, *requests: bytes, connections: int = 20) -> set[int]:
+    """The statuses that the last of some requests has over new connections, of which each of two workers gets some."""
+    statuses = set()
+    for _ in range(connections):
+        async with connected(port) as connection:
+            *_, last = [await connection.ask(request) for request in requests]
+            statuses.add(last.status)
+    return statuses
+
+
 async def answered(port: int, requests: Sequence[bytes]) -> list[Question]:
     """Questions whose answers must be what they are now."""
     async with connected(port) as connection:
