@@ -177,6 +177,8 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Continue with the next request, or wait for it, with one timer per connection instead of one per response."""
+        # It refers to its cycle: only the garbage collector would free both.
+        vars(self._answering).pop("send", None)
         if self.pipeline or self.transport.is_closing():
             HttpToolsProtocol.on_response_complete(self)
             return

@@ -4,16 +4,17 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_THRESHOLDS = (700, 10, 100)
+_THRESHOLDS = (5_000, 10, 100)
 """New objects before the youngest generation is collected; collections of it before the next one's; and of that before
 all are (https://docs.python.org/3/library/gc.html#gc.set_threshold)."""
 
 
 @contextmanager
 def collected_rarely() -> Iterator[None]:
-    """Make full collections rare, and never look through what exists by now: it lasts as long as the process.
+    """Make collections rare, and never look through what exists by now: it lasts as long as the process.
 
-    Connections last as well: to look through thousands of them takes longer than many an answer.
+    Requests leave no reference cycles, unless graphql-core refuses or interprets them. Connections last, and to look
+    through thousands of them takes longer than many an answer.
     """
     usual = gc.get_threshold()
     gc.freeze()

@@ -117,6 +117,8 @@ class QuickReaders:
         outcomes = run_some(self._connection, arrived)
         for one, outcome in zip(arrived, outcomes, strict=False):
             if isinstance(outcome, sqlite3.Error):
+                # Its frames refer to `outcomes`: only the garbage collector would free all of them.
+                outcome.__traceback__ = None
                 self._others.take(one)
             else:
                 tell(one.future, outcome)
