@@ -13,6 +13,9 @@ from gateway.keys import masked
 
 REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="-")
 
+CAME_AT = "leaks.came_at"
+"""Where the scope of a request that waited before it had a task says since when, by `perf_counter`."""
+
 _HEADER = b"x-request-id"
 _SANE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 logger = logging.getLogger("gateway.access")

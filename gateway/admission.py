@@ -3,13 +3,14 @@
 A few requests run abreast, as many as keep the process busy. A key may have no more of these turns than its share among
 the present keys, a greedy one rests after each of its turns, and the last few are for keys that have none. All others
 wait, and the next turn goes to the key that has the fewest. Beyond the limits a request waits only briefly, and is then
-refused with `Retry-After`.
+refused with `Retry-After`. Most requests wait before they have a task (see gate.py), the others in theirs.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Callable
 from math import ceil
+from typing import TypeAlias
 
 from schema.errors import Unavailable
 
@@ -24,11 +25,14 @@ the others' next requests are often still on their way. Three rounds are enough 
 get its turn; if none has, a round takes some microseconds.
 """
 
-_SPARED = 8
+SPARED = 8
 """One in so many turns is reserved for keys that have none, so that newcomers need not wait for slow operations."""
 
 _MUCH = 2
 """A key has plenty from the share divided by this on: room comes and goes, and no key has all of its share always."""
+
+TURNS = "leaks.turns"
+"""Where a request's scope has a turn that it was given before it had a task."""
 
 BUSY = "The gateway is busy. Try again shortly."
 
@@ -39,7 +43,7 @@ class Turns:
     Attributes:
         key_id: The key.
         running: How many of its requests run.
-        waiting: Those that wait, as futures of whether they have a turn.
+        waiting: What begins those that wait.
         is_resting: Whether the key leaves the next turns to others.
     """
 
@@ -50,11 +54,15 @@ class Turns:
         self.key_id = key_id
         self.running = 0
         self.is_resting = False
-        self.waiting: deque[asyncio.Future[bool]] = deque()
+        self.waiting: deque[Begin] = deque()
 
     def leave(self) -> None:
         """Give one turn back."""
         self._admission.leave(self)
+
+
+Begin: TypeAlias = Callable[[Turns], None]
+"""Takes a turn for a request that waits for one."""
 
 
 class Admission:
@@ -63,11 +71,12 @@ class Admission:
     Args:
         most: How many a process takes in, running and waiting together.
         most_a_key: How many of them may be one key's.
-        wait_seconds: How long a request beyond these waits all the same.
-        most_seconds: How long a request that is taken in waits for its turn.
+        wait_seconds, most_seconds: See below.
         abreast: How many run at a time.
 
     Attributes:
+        wait_seconds: How long a request beyond the limits waits all the same.
+        most_seconds: How long a request that is taken in waits for its turn.
         on_room: What is called where there is room again.
     """
 
@@ -76,8 +85,8 @@ class Admission:
     ) -> None:
         self._most = most
         self._most_a_key = most_a_key
-        self._wait_seconds = wait_seconds
-        self._most_seconds = most_seconds
+        self.wait_seconds = wait_seconds
+        self.most_seconds = most_seconds
         self._abreast = min(abreast, most)
         self._running = 0
         self._waiting = 0
@@ -87,19 +96,19 @@ class Admission:
 
     @property
     def least(self) -> int:
-        """With fewer requests than this there is room for every key."""
-        return min(self._most, self._most_a_key)
+        """With fewer requests than this there is room for every key, and most have their turn at once."""
+        return min(self._most, self._most_a_key, self._abreast - self._abreast // SPARED)
 
     def taken(self, key_id: str | None) -> int:
         """How many requests of a key are admitted, running and waiting."""
         key = None if key_id is None else self._keys.get(key_id)
         return 0 if key is None else key.running + len(key.waiting)
 
-    def has_room(self, key_id: str | None, coming: int = 0, coming_of_key: int = 0) -> bool:
+    def has_room(self, key_id: str | None, coming: int = 0) -> bool:
         """Whether one more request of a key, or of an unknown one, is within the limits, with those that are coming."""
         if self._running + self._waiting + coming >= self._most:
             return False
-        return key_id is None or self.taken(key_id) + coming_of_key < self._most_a_key
+        return key_id is None or self.taken(key_id) < self._most_a_key
 
     @property
     def share(self) -> int:
@@ -125,24 +134,39 @@ class Admission:
         Raises:
             Unavailable: it gets none in time.
         """
-        key = self._key(key_id)
-        turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        seconds = self._most_seconds if self.has_room(key_id) else self._wait_seconds
-        timer = turn.get_loop().call_later(seconds, _give_up, turn)
-        key.waiting.append(turn)
+        seconds = self.most_seconds if self.has_room(key_id) else self.wait_seconds
+        turn: asyncio.Future[Turns] = asyncio.get_running_loop().create_future()
+
+        def begin(turns: Turns) -> None:
+            if not turn.done():
+                turn.set_result(turns)
+
+        self.queue(key_id, begin)
+        try:
+            async with asyncio.timeout(seconds):
+                return await turn
+        except BaseException as error:
+            if not self.abandon(key_id, begin):
+                self.leave(self._keys[key_id])
+            if isinstance(error, TimeoutError):
+                raise Unavailable(BUSY) from None
+            raise
+
+    def queue(self, key_id: str, begin: Begin) -> None:
+        """Begin a request when its key has a turn, perhaps now."""
+        self._key(key_id).waiting.append(begin)
         self._waiting += 1
         self._give_turns()
-        try:
-            has_turn = await turn
-        except asyncio.CancelledError:
-            self._abandon(key, turn)
-            raise
-        finally:
-            timer.cancel()
-        if not has_turn:
-            self._abandon(key, turn)
-            raise Unavailable(BUSY)
-        return key
+
+    def abandon(self, key_id: str | None, begin: Begin) -> bool:
+        """Wait for a turn no longer. False if it was given one already."""
+        key = None if key_id is None else self._keys.get(key_id)
+        if key is None or begin not in key.waiting:
+            return False
+        key.waiting.remove(begin)
+        self._waiting -= 1
+        self._forget(key)
+        return True
 
     def leave(self, key: Turns) -> None:
         """Give a turn back."""
@@ -170,18 +194,17 @@ class Admission:
     @property
     def _turns_now(self) -> int:
         """The same, but one while only the reserved turns are free."""
-        return 1 if self._running >= self._abreast - self._abreast // _SPARED else self._turns_a_key
+        return 1 if self._running >= self._abreast - self._abreast // SPARED else self._turns_a_key
 
     def _give_turns(self) -> None:
         while self._running < self._abreast and (key := self._next()) is not None:
             if self._is_greedy(key) and not all(map(self._is_greedy, self._keys.values())):
                 self._rest(key, _MOST_ROUNDS)
-            turn = key.waiting.popleft()
+            begin = key.waiting.popleft()
             self._waiting -= 1
-            if not turn.done():
-                self._running += 1
-                key.running += 1
-                turn.set_result(True)
+            self._running += 1
+            key.running += 1
+            begin(key)
 
     def _next(self) -> Turns | None:
         """The key to get the next turn: of those with the fewest, the one whose last turn ended first."""
@@ -201,21 +224,6 @@ class Admission:
         else:
             self._give_turns()
 
-    def _abandon(self, key: Turns, turn: "asyncio.Future[bool]") -> None:
-        """Take out a request that stops waiting: it passes on a turn that it just got, or leaves the queue."""
-        if turn.done() and not turn.cancelled() and turn.result():
-            self.leave(key)
-            return
-        if turn in key.waiting:
-            key.waiting.remove(turn)
-            self._waiting -= 1
-        self._forget(key)
-
     def _forget(self, key: Turns) -> None:
         if not key.running and not key.waiting and self._keys.get(key.key_id) is key:
             del self._keys[key.key_id]
-
-
-def _give_up(turn: "asyncio.Future[bool]") -> None:
-    if not turn.done():
-        turn.set_result(False)

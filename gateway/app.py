@@ -94,8 +94,7 @@ def create_app(
     graphql, rest = GraphQLEndpoint(entrance, documents, settings.max_request_bytes), LeakEndpoint(entrance)
     page, explorer_routes = explorer(demo_key)
     doors: Doors = {("POST", "/graphql"): graphql, ("GET", "/leaks/"): rest}
-    wait_seconds = settings.queue_milliseconds / 1000
-    gate = Gate(admission, authenticator.known, doors, wait_seconds, is_shared=bool(settings.cors_origins))
+    gate = Gate(admission, authenticator.known, doors, is_shared=bool(settings.cors_origins))
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[State]:

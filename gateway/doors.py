@@ -6,7 +6,7 @@ from typing import Self
 
 from starlette.types import Receive, Scope
 
-from gateway.admission import Admission, Turns
+from gateway.admission import TURNS, Admission, Turns
 from gateway.auth import Authenticator
 from gateway.budgets import Budgets, Spending, Unmetered
 from gateway.headers import Fields
@@ -59,7 +59,7 @@ class Entrance:
             Unavailable: the turn does not come in time.
         """
         spending = self.budgets.spending(caller.key_id, scope)
-        turns = self.admission.turn(caller.key_id) or await self.admission.wait(caller.key_id)
+        turns = scope.pop(TURNS, None) or self.admission.turn(caller.key_id) or await self.admission.wait(caller.key_id)
         request = Request(caller, self.timeouts.store(receive), self.cursor_secret, page_limits, budget=spending)
         return Visit(request, spending, turns)
 

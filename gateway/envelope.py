@@ -4,7 +4,7 @@ from time import perf_counter
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.access import REQUEST_ID, log_access, request_id_of
+from gateway.access import CAME_AT, REQUEST_ID, log_access, request_id_of
 from gateway.budgets import SPENDING
 from gateway.errors import error_response
 from gateway.headers import Headers, security_headers
@@ -26,7 +26,7 @@ class EnvelopeMiddleware:
             return
         request_id = request_id_of(scope)
         token = REQUEST_ID.set(request_id)
-        began, status = perf_counter(), 500
+        began, status = scope.get(CAME_AT) or perf_counter(), 500
 
         async def send_enveloped(message: Message) -> None:
             nonlocal status

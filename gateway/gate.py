@@ -1,4 +1,4 @@
-"""Requests that there is no room for wait briefly and are refused before a task is made for them, at little cost.
+"""Requests wait for room, and then for their turns, before a task is made for them; without room they are refused.
 
 Whose a request is, is known by its key if that has let somebody in before; nothing else of it is looked at. Room that
 comes free goes round among the keys that wait. Where a key has plenty of room already, the connection of a refused
@@ -6,15 +6,16 @@ request is not read until `Retry-After` is over, so that asking again and again 
 """
 
 import asyncio
-from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Mapping
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
+from time import perf_counter
 from typing import Protocol, TypeAlias, TypedDict
 
 from starlette.types import Scope
 
-from gateway.access import REQUEST_ID, log_access, request_id_of
-from gateway.admission import Admission
+from gateway.access import CAME_AT, REQUEST_ID, log_access, request_id_of
+from gateway.admission import TURNS, Admission, Turns
 from gateway.headers import Fields, fields_of
 from gateway.pauses import Connection, KeyId, Pauses
 from gateway.responses import Prepared
@@ -63,51 +64,52 @@ class Arrival(Protocol):
 
 
 class Held:
-    """A request that waits for room.
+    """A request that waits for room, and then for its turn.
 
     Attributes:
         arrival: The request.
         key_id: Whose it is.
-        refusal: Its response if there is none in time.
-        is_forwarded: Whether it came through a proxy, whose connection others share.
-        came_at: When it came, by the event loop's clock.
-        due_at: When it is refused.
-        is_over: Whether it waits no longer: it was let in, or refused.
+        door: What refuses it if there is none in time.
+        came_at: When it came, by `perf_counter`.
+        due_at: When it is refused, by the same clock.
+        queue: Where it waits.
     """
 
-    __slots__ = ("arrival", "came_at", "due_at", "is_forwarded", "is_over", "key_id", "refusal")
+    __slots__ = ("arrival", "came_at", "door", "due_at", "key_id", "queue")
 
-    def __init__(
-        self,
-        arrival: Arrival,
-        key_id: KeyId,
-        refusal: Refusal,
-        came_at: float,
-        due_at: float,
-        *,
-        is_forwarded: bool,
-    ) -> None:
+    def __init__(self, arrival: Arrival, key_id: KeyId, door: Door) -> None:
         self.arrival = arrival
         self.key_id = key_id
-        self.refusal = refusal
-        self.is_forwarded = is_forwarded
-        self.came_at = came_at
-        self.due_at = due_at
-        self.is_over = False
+        self.door = door
+        self.came_at = arrival.scope[CAME_AT] = perf_counter()
+
+    def wait(self, queue: "Queue", seconds: float) -> None:
+        """Wait for so long, as the last of a queue."""
+        self.due_at = perf_counter() + seconds
+        self.queue = queue
+        queue[self] = None
+
+    def begin(self, turns: Turns) -> None:
+        """Enter with a turn."""
+        del self.queue[self]
+        _enter(self.arrival, turns)
+
+
+Queue: TypeAlias = OrderedDict[Held, None]
+"""Requests by `due_at`."""
 
 
 class Gate:
-    """Lets requests in, holds those that there is no room for, and refuses them when their time is over.
+    """Lets requests in, holds those that there is no room or no turn for, and refuses them when their time is over.
 
     Args:
         admission: Where there is room.
         known: From a request's header fields to the id of its key.
-        doors: The endpoints whose requests may be refused here, by method and path (see `door_of`).
-        wait_seconds: How long a request waits for room.
+        doors: The endpoints whose requests may wait here, by method and path (see `door_of`).
         is_shared: Whether pages of other origins may call: the application then adds CORS headers to their responses.
 
     Attributes:
-        least: With fewer requests than this under way there is room for everybody.
+        least: With fewer requests than this under way nobody needs to wait here.
     """
 
     def __init__(
@@ -115,7 +117,6 @@ class Gate:
         admission: Admission,
         known: Callable[[Fields], KeyId],
         doors: Mapping[tuple[str, str], Door],
-        wait_seconds: float,
         *,
         is_shared: bool = False,
     ) -> None:
@@ -123,14 +124,13 @@ class Gate:
         self._admission = admission
         self._known = known
         self._doors = doors
-        self._wait_seconds = wait_seconds
         self._is_shared = is_shared
-        self._coming: Counter[KeyId] = Counter()
+        self._coming = 0
         """Requests let in by this turn of the loop, which the admission does not count yet."""
-        self._held: dict[KeyId, OrderedDict[Held, None]] = {}
-        """Waiting requests by key, the key that was let in last at the end."""
-        self._queue: deque[Held] = deque()
-        """The same by `due_at`, and some that wait no longer."""
+        self._for_room: Queue = OrderedDict()
+        self._by_key: dict[KeyId, deque[Held]] = {}
+        """The same by key, the key that was let in last at the end."""
+        self._for_turns: Queue = OrderedDict()
         self._pauses = Pauses()
         self._is_looking = False
         admission.on_room = self._let_in
@@ -144,11 +144,14 @@ class Gate:
             arrival.enter()
             return
         key_id = self._known(fields)
-        if self._is_welcome(key_id):
-            self._enter(arrival, key_id)
+        if not self._is_welcome(key_id):
+            self._wait_for_room(Held(arrival, key_id, door))
+        elif key_id is None:
+            self._enter_unknown(arrival)
+        elif (turns := self._admission.turn(key_id)) is not None:
+            _enter(arrival, turns)
         else:
-            is_forwarded = _FORWARDED in fields and arrival.is_from_proxy
-            self._hold(arrival, key_id, door.busy(fields), is_forwarded=is_forwarded)
+            self._wait_for_turn(Held(arrival, key_id, door), key_id)
 
     def forget(self, connection: Connection) -> None:
         """A connection is closed."""
@@ -156,82 +159,110 @@ class Gate:
 
     def _is_welcome(self, key_id: KeyId) -> bool:
         """Whether there is room for a key, and none of it waits for that."""
-        return key_id not in self._held and self._has_room(key_id)
+        return key_id not in self._by_key and self._has_room(key_id)
 
     def _has_room(self, key_id: KeyId) -> bool:
-        coming = self._coming
-        return self._admission.has_room(key_id, coming.total(), coming[key_id])
+        return self._admission.has_room(key_id, self._coming)
 
-    def _enter(self, arrival: Arrival, key_id: KeyId) -> None:
-        self._coming[key_id] += 1
-        # Its task begins before this callback, and mostly gets to where it is counted without waiting.
-        asyncio.get_running_loop().call_soon(self._arrive, key_id)
+    def _enter_unknown(self, arrival: Arrival) -> None:
+        """Let a request in of which only the application can tell whose it is."""
+        self._coming += 1
         arrival.enter()
+        # By then its task has begun, and mostly got to where it is counted without waiting.
+        asyncio.get_running_loop().call_soon(self._arrive)
 
-    def _arrive(self, key_id: KeyId) -> None:
-        self._coming[key_id] -= 1
-        if not self._coming[key_id]:
-            del self._coming[key_id]
+    def _arrive(self) -> None:
+        self._coming -= 1
 
     # --------------------------------------------------------------- waiting
 
-    def _hold(self, arrival: Arrival, key_id: KeyId, refusal: Refusal, *, is_forwarded: bool) -> None:
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        held = Held(arrival, key_id, refusal, now, now + self._wait_seconds, is_forwarded=is_forwarded)
-        self._held.setdefault(key_id, OrderedDict())[held] = None
-        self._queue.append(held)
-        if not self._is_looking:
-            self._is_looking = True
-            loop.call_later(min(self._wait_seconds, _TICK_SECONDS), self._look)
+    def _wait_for_room(self, held: Held) -> None:
+        held.wait(self._for_room, self._admission.wait_seconds)
+        self._by_key.setdefault(held.key_id, deque()).append(held)
+        self._look_in(min(self._admission.wait_seconds, _TICK_SECONDS))
+
+    def _wait_for_turn(self, held: Held, key_id: str) -> None:
+        held.wait(self._for_turns, self._admission.most_seconds)
+        self._admission.queue(key_id, held.begin)
+        self._look_in(_TICK_SECONDS)
 
     def _let_in(self) -> None:
         """Let in those that there is room for, and resume a paused connection where there is more."""
-        while self._held and (held := self._next()) is not None:
-            self._end(held)
-            if held.key_id in self._held:
-                self._held[held.key_id] = self._held.pop(held.key_id)
-            self._enter(held.arrival, held.key_id)
+        while self._by_key and (held := self._next()) is not None:
+            del self._for_room[held]
+            self._forget_first(held.key_id)
+            if held.key_id in self._by_key:
+                self._by_key[held.key_id] = self._by_key.pop(held.key_id)
+            if held.key_id is None:
+                self._enter_unknown(held.arrival)
+            else:
+                self._wait_for_turn(held, held.key_id)
         self._pauses.resume_one(self._is_welcome)
 
     def _next(self) -> Held | None:
         """The first request of the first key that there is room for; keys that have their share already come last."""
-        able = [key_id for key_id in self._held if self._has_room(key_id)]
-        return next(iter(self._held[min(able, key=self._has_its_share)])) if able else None
+        able = [key_id for key_id in self._by_key if self._has_room(key_id)]
+        return self._by_key[min(able, key=self._has_its_share)][0] if able else None
 
     def _has_its_share(self, key_id: KeyId) -> bool:
-        return self._admission.taken(key_id) + self._coming[key_id] >= self._admission.share
+        return self._admission.taken(key_id) >= self._admission.share
 
-    def _end(self, held: Held) -> None:
-        """Hold a request no more."""
-        held.is_over = True
-        waiting = self._held[held.key_id]
-        del waiting[held]
+    def _forget_first(self, key_id: KeyId) -> None:
+        waiting = self._by_key[key_id]
+        waiting.popleft()
         if not waiting:
-            del self._held[held.key_id]
+            del self._by_key[key_id]
+
+    def _look_in(self, seconds: float) -> None:
+        if not self._is_looking:
+            self._is_looking = True
+            asyncio.get_running_loop().call_later(seconds, self._look)
 
     def _look(self) -> None:
         """Refuse requests whose time is over, and look again in a moment."""
+        self._is_looking = False
         self._let_in()
-        loop, queue = asyncio.get_running_loop(), self._queue
-        now = loop.time()
-        while queue and (queue[0].is_over or queue[0].due_at <= now):
-            held = queue.popleft()
-            if not held.is_over:
-                self._end(held)
-                self._refuse(held, now)
-        self._is_looking = bool(queue)
-        if self._is_looking:
-            loop.call_later(_TICK_SECONDS, self._look)
+        now = perf_counter()
+        for held in _due(self._for_room, now):
+            self._forget_first(held.key_id)
+            self._refuse(held, now)
+        for held in _due(self._for_turns, now):
+            self._admission.abandon(held.key_id, held.begin)
+            self._refuse(held, now)
+        if self._for_room or self._for_turns:
+            self._look_in(_TICK_SECONDS)
 
     def _refuse(self, held: Held, now: float) -> None:
-        scope, seconds = held.arrival.scope, self._pauses.retry_after_seconds(held.key_id)
+        scope, fields = held.arrival.scope, fields_of(held.arrival.scope)
+        seconds = self._pauses.retry_after_seconds(held.key_id)
         request_id = request_id_of(scope)
         token = REQUEST_ID.set(request_id)
-        response = held.refusal(seconds)
+        response = held.door.busy(fields)(seconds)
         held.arrival.refuse(b"%bx-request-id: %b\r\n" % (response.head, request_id.encode()), response.body)
         log_access(scope, HTTPStatus.SERVICE_UNAVAILABLE, now - held.came_at)
         REQUEST_ID.reset(token)
         # A key with plenty of room asks for more in vain. Behind a proxy's connection there may be other keys.
-        if not held.is_forwarded and self._admission.has_plenty(held.key_id):
+        is_forwarded = _FORWARDED in fields and held.arrival.is_from_proxy
+        if not is_forwarded and self._admission.has_plenty(held.key_id):
             self._pauses.begin(held.arrival.connection, held.key_id, seconds)
+
+
+def _due(queue: Queue, now: float) -> Iterator[Held]:
+    """Take those out of a queue whose time is over."""
+    while queue and (first := next(iter(queue))).due_at <= now:
+        del queue[first]
+        yield first
+
+
+def _enter(arrival: Arrival, turns: Turns) -> None:
+    """Let a request in with a turn, and take that back if its task, when it has begun, did not."""
+    scope = arrival.scope
+    scope[TURNS] = turns
+    arrival.enter()
+    asyncio.get_running_loop().call_soon(_withdraw, scope)
+
+
+def _withdraw(scope: Scope) -> None:
+    turns: Turns | None = scope.pop(TURNS, None)
+    if turns is not None:
+        turns.leave()

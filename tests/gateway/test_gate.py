@@ -6,7 +6,7 @@ from time import monotonic
 
 from starlette.types import Scope
 
-from gateway.admission import Admission
+from gateway.admission import TURNS, Admission, Turns
 from gateway.gate import Gate, Refusal
 from gateway.headers import Fields
 from gateway.pauses import RETURNS_A_SECOND, Pauses
@@ -59,17 +59,35 @@ class Arrival:
         self._fates.append((self._key, "refused"))
 
 
+class Staying(Arrival):
+    """A request that keeps its turn until it ends."""
+
+    turns: Turns
+
+    def enter(self) -> None:
+        self.turns = self.scope.pop(TURNS)
+        super().enter()
+
+
 class Crowd:
     """A gate before which requests come, by the names of their keys."""
 
-    def __init__(self, most: int, most_a_key: int, wait_seconds: float = 60) -> None:
-        self.admission = Admission(most, most_a_key, wait_seconds)
+    def __init__(
+        self, most: int, most_a_key: int, wait_seconds: float = 60, turn_seconds: float = 60, abreast: int = 18
+    ) -> None:
+        self.admission = Admission(most, most_a_key, wait_seconds, turn_seconds, abreast)
         self.fates: list[tuple[str, str]] = []
-        self._gate = Gate(self.admission, _key_of, {("GET", "/leaks/"): Door()}, wait_seconds)
+        self._gate = Gate(self.admission, _key_of, {("GET", "/leaks/"): Door()})
 
     def come(self, keys: str) -> None:
         for key in keys:
             self.meet(Arrival(key, self.fates))
+
+    def stay(self, keys: str) -> list[Staying]:
+        arrivals = [Staying(key, self.fates) for key in keys]
+        for arrival in arrivals:
+            self.meet(arrival)
+        return arrivals
 
     def meet(self, arrival: Arrival) -> Arrival:
         self._gate.take(arrival)
@@ -87,8 +105,8 @@ async def until(is_so: Callable[[], bool]) -> None:
             await asyncio.sleep(0.002)
 
 
-def _key_of(fields: Fields) -> str:
-    return fields[b"x-api-key"].decode()
+def _key_of(fields: Fields) -> str | None:
+    return None if fields[b"x-api-key"] == b"?" else fields[b"x-api-key"].decode()
 
 
 async def test_of_those_that_come_at_once_as_many_are_let_in_as_there_is_room_for() -> None:
@@ -97,6 +115,14 @@ async def test_of_those_that_come_at_once_as_many_are_let_in_as_there_is_room_fo
     assert crowd.fates == [("a", "in"), ("a", "in"), ("b", "in")]
     crowd.come("c")
     assert len(crowd.fates) == 3
+
+
+async def test_of_those_of_unknown_keys_no_more_come_in_at_a_time_than_there_is_room_for() -> None:
+    crowd = Crowd(most=2, most_a_key=2)
+    crowd.come("??????")
+    assert crowd.fates == [("?", "in")] * 2
+    # None of them turned out to be let in: there is room again.
+    assert await crowd.fate_of(6) == [("?", "in")] * 6
 
 
 async def test_room_that_comes_free_goes_round_among_the_keys_that_wait() -> None:
@@ -132,6 +158,55 @@ async def test_whoever_waits_in_vain_is_refused_in_the_order_in_which_all_came()
     assert crowd.admission.turn("z") is not None
     crowd.come("abacb")
     assert await crowd.fate_of(5) == [(key, "refused") for key in "abacb"]
+
+
+async def test_whoever_there_is_room_for_comes_in_with_its_turn() -> None:
+    crowd = Crowd(most=10, most_a_key=10, abreast=2)
+    first, *_ = crowd.stay("aaa")
+    assert crowd.fates == [("a", "in")] * 2
+    first.turns.leave()
+    assert crowd.fates == [("a", "in")] * 3
+
+
+async def test_turns_are_given_alike_to_those_with_a_task_and_without() -> None:
+    crowd = Crowd(most=10, most_a_key=10, abreast=2)
+    first, second, _ = crowd.stay("aaa")
+    waiting = asyncio.create_task(crowd.admission.wait("b"))
+    await asyncio.sleep(0)
+    first.turns.leave()
+    turns = await waiting
+    assert len(crowd.fates) == 2
+    second.turns.leave()
+    assert len(crowd.fates) == 3
+    turns.leave()
+
+
+async def test_room_is_what_runs_and_waits_for_turns_together() -> None:
+    crowd = Crowd(most=3, most_a_key=3, abreast=1, wait_seconds=0.01)
+    first, *_ = crowd.stay("aaaa")
+    assert await crowd.fate_of(2) == [("a", "in"), ("a", "refused")]
+    first.turns.leave()
+    assert crowd.fates[2:] == [("a", "in")]
+
+
+async def test_whoever_gets_no_turn_in_time_is_refused_and_leaves_room() -> None:
+    crowd = Crowd(most=10, most_a_key=10, abreast=1, turn_seconds=0.01)
+    first, second = crowd.stay("aa")
+    assert await crowd.fate_of(2) == [("a", "in"), ("a", "refused")]
+    assert second.told == b"in 1 s"
+    assert crowd.admission.taken("a") == 1
+    first.turns.leave()
+    assert len(crowd.fates) == 2
+
+
+async def test_whoever_comes_in_and_does_not_take_its_turn_leaves_it_to_the_next() -> None:
+    crowd = Crowd(most=10, most_a_key=10, abreast=1)
+    crowd.come("a")
+    crowd.stay("b")
+    assert crowd.fates == [("a", "in")]
+    await asyncio.sleep(0)
+    assert crowd.fates == [("a", "in"), ("b", "in")]
+    assert [crowd.admission.taken(key) for key in "ab"] == [0, 1]
 
 
 async def test_whoever_asks_beyond_the_limit_of_his_key_is_not_heard_for_as_long_as_he_is_told_to_wait() -> None:

@@ -15,6 +15,7 @@ import orjson
 import pytest
 from psutil import Process
 
+from gateway.admission import ABREAST, SPARED
 from gateway.app import create_app
 from gateway.headers import SECURITY_HEADERS
 from gateway.pauses import Pauses
@@ -82,6 +83,7 @@ class Busy:
     def __init__(self, client: httpx.AsyncClient, address: str, world: World, engine: StoppedEngine) -> None:
         self.address = address
         self.engine = engine
+        self.asked = 0
         self._world = world
         self._client = client
 
@@ -102,6 +104,7 @@ class Busy:
     async def ask(self, key: str = "read") -> "asyncio.Task[httpx.Response]":
         """A request that is let in, and waits for the store."""
         reading = self.engine.reading
+        self.asked += 1
         headers = {"X-API-Key": self._world.keys[key]}
         task = asyncio.create_task(self._client.get(f"/leaks/{EXAMPLE_ID}", headers=headers))
         await until(lambda: self.engine.reading > reading)
@@ -132,6 +135,14 @@ async def busy(world: World, *keys: str, **settings: Any) -> AsyncIterator[Busy]
             finally:
                 engine.going.set()
                 assert [(await task).status_code for task in asked] == [200] * len(asked)
+
+
+@asynccontextmanager
+async def crowded(world: World) -> AsyncIterator[Busy]:
+    """A server that has room, but no turn for a key: all but the reserved ones are taken by its requests."""
+    turns = ABREAST - ABREAST // SPARED
+    async with busy(world, *["read"] * turns, max_concurrency=100, max_concurrency_per_key=100) as server:
+        yield server
 
 
 async def answer(reader: asyncio.StreamReader) -> tuple[int, dict[str, str], bytes]:
@@ -363,6 +374,37 @@ async def test_a_connection_that_cannot_go_on_ends_with_the_refusal(sqlite_world
         assert (status, headers["connection"]) == (503, "close")
         async with asyncio.timeout(LATE):
             assert await reader.read() == b""
+
+
+async def test_a_request_that_waits_for_its_turn_is_answered_and_its_line_tells_how_long_that_took(
+    sqlite_world: World, lines: Lines
+) -> None:
+    seconds = 0.2
+    async with crowded(sqlite_world) as server, connected(server.address) as connection:
+        reader, writer = connection
+        writer.write(server.get(more=b"X-Request-ID: patient\r\n") + server.post())
+        await asyncio.sleep(seconds)
+        assert server.engine.reading == server.asked
+        server.engine.going.set()
+        assert [(await answer(reader))[0] for _ in range(2)] == [200, 200]
+        milliseconds = re.search(r" 200 ([\d.]+) ms", await _line(lines, "patient"))
+        assert milliseconds is not None
+        assert float(milliseconds[1]) >= seconds * 1000
+
+
+async def test_whoever_goes_away_before_its_turn_leaves_nothing_behind(
+    sqlite_world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with crowded(sqlite_world) as server:
+        async with connected(server.address) as (_, writer):
+            writer.write(server.get())
+            await asyncio.sleep(0.05)
+        server.engine.going.set()
+        async with connected(server.address) as connection:
+            assert (await ask(connection, server.get()))[0] == 200
+        # Whoever was away was not read for.
+        await until(lambda: server.engine.reading == server.asked + 1)
+    assert not [record for record in caplog.records if record.exc_info or record.levelno >= logging.ERROR]
 
 
 async def test_a_page_of_another_origin_is_told_that_it_may_read_its_refusal(sqlite_world: World) -> None:
