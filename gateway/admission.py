@@ -198,7 +198,7 @@ class Admission:
 
     def _give_turns(self) -> None:
         while self._running < self._abreast and (key := self._next()) is not None:
-            if self._is_greedy(key) and not all(map(self._is_greedy, self._keys.values())):
+            if self._is_greedy(key):
                 self._rest(key, _MOST_ROUNDS)
             begin = key.waiting.popleft()
             self._waiting -= 1
@@ -208,12 +208,16 @@ class Admission:
 
     def _next(self) -> Turns | None:
         """The key to get the next turn: of those with the fewest, the one whose last turn ended first."""
-        most = self._turns_now
-        able = (key for key in self._keys.values() if key.waiting and not key.is_resting and key.running < most)
-        return min(able, key=lambda key: key.running, default=None)
+        found, fewest = None, self._turns_now
+        for key in self._keys.values():
+            if key.waiting and key.running < fewest and not key.is_resting:
+                found, fewest = key, key.running
+        return found
 
     def _is_greedy(self, key: Turns) -> bool:
-        return len(key.waiting) > self._turns_a_key
+        """Whether more requests of a key wait than may run, while that is not so for all keys."""
+        most = self._turns_a_key
+        return len(key.waiting) > most and any(len(other.waiting) <= most for other in self._keys.values())
 
     def _rest(self, key: Turns, rounds: int) -> None:
         """Hold a key's next turn back for so many rounds of the loop, or fewer while no other key has one."""
