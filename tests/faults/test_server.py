@@ -123,6 +123,17 @@ def test_workers_end_with_whoever_began_them(fresh_world: World, tmp_path: Path)
         assert alive == []
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_worker_that_hangs_does_not_keep_the_server_from_ending(fresh_world: World, tmp_path: Path) -> None:
+    with serving(fresh_world, tmp_path, "--workers", "2", module="tests.faults.hasty") as server:
+        until_up(server)
+        workers = server.workers
+        workers[0].suspend()
+        assert server.end() == 0
+        assert not any(worker.is_running() for worker in workers)
+        assert f"Worker {workers[0].pid} did not end in time and is killed." in server.log.read_text()
+
+
 async def test_all_requests_in_flight_are_answered_when_the_server_is_told_to_end(
     fresh_world: World, tmp_path: Path
 ) -> None:
