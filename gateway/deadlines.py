@@ -25,7 +25,7 @@ from uvicorn.server import ServerState
 from gateway.errors import error_response
 from gateway.heads import refusal_of
 from gateway.responses import lines
-from gateway.sending import Sending
+from gateway.sending import sending
 
 _PIECE_BYTES = 4096
 """The precision with which heads are measured."""
@@ -172,13 +172,10 @@ class GuardedProtocol(HttpToolsProtocol):
                 return
             self._host = host
         self._answering = cycle
-        cycle.send = Sending(cycle)  # type: ignore[method-assign, assignment]
-        HttpToolsProtocol._start_asgi_task(self, cycle, app)  # noqa: SLF001 - as `super()`, for less
+        HttpToolsProtocol._start_asgi_task(self, cycle, sending(app, cycle))  # noqa: SLF001 - as `super()`, for less
 
     def on_response_complete(self) -> None:
         """Continue with the next request, or wait for it, with one timer per connection instead of one per response."""
-        # It refers to its cycle: only the garbage collector would free both.
-        vars(self._answering).pop("send", None)
         if self.pipeline or self.transport.is_closing():
             HttpToolsProtocol.on_response_complete(self)
             return

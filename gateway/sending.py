@@ -1,6 +1,9 @@
 """Sends responses: one that is complete goes out in one piece, with one system call."""
 
+from typing import Any
+
 from starlette.types import Message
+from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from gateway.responses import WHOLE, lines
@@ -8,14 +11,23 @@ from gateway.responses import WHOLE, lines
 _EXTENSIONS: dict[str, dict[object, object]] = {WHOLE: {}}
 
 
-class Sending:
-    """The `send` of one request: as uvicorn's, and for complete responses (`WHOLE`) as well."""
+def sending(app: ASGI3Application, cycle: RequestResponseCycle) -> ASGI3Application:
+    """An application that may send complete responses (`WHOLE`) to one request.
+
+    The cycle does not refer to its `send`, which refers to it: only the garbage collector would free both.
+    """
+    cycle.scope["extensions"] = _EXTENSIONS
+    send: Any = _Sending(cycle)
+    return lambda scope, receive, _: app(scope, receive, send)
+
+
+class _Sending:
+    """The `send` of one request: as uvicorn's, and for complete responses as well."""
 
     __slots__ = ("_cycle",)
 
     def __init__(self, cycle: RequestResponseCycle) -> None:
         self._cycle = cycle
-        cycle.scope["extensions"] = _EXTENSIONS
 
     async def __call__(self, message: Message) -> None:
         """Send a message."""

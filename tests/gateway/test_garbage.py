@@ -2,6 +2,8 @@
 
 import gc
 import http.client
+import socket
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from urllib.parse import urlsplit
@@ -11,7 +13,7 @@ import pytest
 
 from gateway.app import create_app
 from gateway.storage import quick
-from tests.faults.traffic import CURSORS, PAGE
+from tests.faults.traffic import CURSORS, PAGE, get
 from tests.records import EXAMPLE_ID, UNKNOWN_ID, World
 from tests.serving import served
 
@@ -73,3 +75,23 @@ def test_a_request_leaves_no_reference_cycle(
     with served(create_app(world.settings), world.settings) as address, connected(address, world.keys["read"]) as ask:
         assert ask(*request_) == status
         assert left_by(lambda: ask(*request_)) < MOST
+
+
+@pytest.mark.parametrize("world", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("is_reset", [True, False])
+def test_a_client_that_goes_away_before_it_is_answered_leaves_no_reference_cycle(
+    world: World, *, is_reset: bool
+) -> None:
+    with served(create_app(world.settings), world.settings) as address, connected(address, world.keys["read"]) as ask:
+        host, port = urlsplit(address).hostname, urlsplit(address).port
+        request = get(f"/leaks/{EXAMPLE_ID}", world.keys["read"])
+
+        def go_away() -> int:
+            with socket.create_connection((host, port)) as client:
+                if is_reset:
+                    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                client.sendall(request)
+            # So that the server has met it.
+            return ask("GET", "/healthz")
+
+        assert left_by(go_away) < MOST
