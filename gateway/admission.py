@@ -197,7 +197,7 @@ class Admission:
         return 1 if self._running >= self._abreast - self._abreast // SPARED else self._turns_a_key
 
     def _give_turns(self) -> None:
-        while self._running < self._abreast and (key := self._next()) is not None:
+        while self._waiting and self._running < self._abreast and (key := self._next()) is not None:
             if self._is_greedy(key):
                 self._rest(key, _MOST_ROUNDS)
             begin = key.waiting.popleft()

@@ -103,6 +103,7 @@ def create_app(
             with collected_rarely():
                 async with uses.written():
                     yield {"gate": gate}
+                    gate.close()
                     await finish(budgets.close(), "what keys spent last")
         finally:
             await engine.close()

@@ -9,6 +9,7 @@ import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
+from math import inf
 from time import perf_counter
 from typing import Protocol, TypeAlias, TypedDict
 
@@ -71,7 +72,7 @@ class Held:
         key_id: Whose it is.
         door: What refuses it if there is none in time.
         came_at: When it came, by `perf_counter`.
-        due_at: When it is refused, by the same clock.
+        due_at: When it is refused, by the same clock; since it waits.
         queue: Where it waits.
     """
 
@@ -108,8 +109,6 @@ class Gate:
         doors: The endpoints whose requests may wait here, by method and path (see `door_of`).
         is_shared: Whether pages of other origins may call: the application then adds CORS headers to their responses.
 
-    Attributes:
-        least: With fewer requests than this under way nobody needs to wait here.
     """
 
     def __init__(
@@ -120,7 +119,6 @@ class Gate:
         *,
         is_shared: bool = False,
     ) -> None:
-        self.least = admission.least
         self._admission = admission
         self._known = known
         self._doors = doors
@@ -128,12 +126,18 @@ class Gate:
         self._coming = 0
         """Requests let in by this turn of the loop, which the admission does not count yet."""
         self._for_room: Queue = OrderedDict()
+        """Those that wait for room."""
         self._by_key: dict[KeyId, deque[Held]] = {}
-        """The same by key, the key that was let in last at the end."""
+        """The same by their keys, the key that was let in last at the end."""
         self._for_turns: Queue = OrderedDict()
+        """Those that wait for turns."""
         self._pauses = Pauses()
         self._is_looking = False
         admission.on_room = self._let_in
+
+    def is_open(self, tasks: int) -> bool:
+        """Whether requests may pass without a look, while so many have a task."""
+        return tasks + len(self._for_room) + len(self._for_turns) < self._admission.least
 
     def take(self, arrival: Arrival) -> None:
         """Let a request in, now or when there is room, or refuse it."""
@@ -143,7 +147,8 @@ class Gate:
         if door is None or (self._is_shared and b"origin" in fields):
             arrival.enter()
             return
-        key_id = self._known(fields)
+        # Where the client waits for `100 Continue`, there is no body before there is a task.
+        key_id = None if b"expect" in fields else self._known(fields)
         if not self._is_welcome(key_id):
             self._wait_for_room(Held(arrival, key_id, door))
         elif key_id is None:
@@ -152,6 +157,10 @@ class Gate:
             _enter(arrival, turns)
         else:
             self._wait_for_turn(Held(arrival, key_id, door), key_id)
+
+    def close(self) -> None:
+        """Refuse all that wait, since the process ends."""
+        self._refuse_due(inf)
 
     def forget(self, connection: Connection) -> None:
         """A connection is closed."""
@@ -222,24 +231,26 @@ class Gate:
         """Refuse requests whose time is over, and look again in a moment."""
         self._is_looking = False
         self._let_in()
-        now = perf_counter()
-        for held in _due(self._for_room, now):
-            self._forget_first(held.key_id)
-            self._refuse(held, now)
-        for held in _due(self._for_turns, now):
-            self._admission.abandon(held.key_id, held.begin)
-            self._refuse(held, now)
+        self._refuse_due(perf_counter())
         if self._for_room or self._for_turns:
             self._look_in(_TICK_SECONDS)
 
-    def _refuse(self, held: Held, now: float) -> None:
+    def _refuse_due(self, now: float) -> None:
+        for held in _taken_due(self._for_room, now):
+            self._forget_first(held.key_id)
+            self._refuse(held)
+        for held in _taken_due(self._for_turns, now):
+            self._admission.abandon(held.key_id, held.begin)
+            self._refuse(held)
+
+    def _refuse(self, held: Held) -> None:
         scope, fields = held.arrival.scope, fields_of(held.arrival.scope)
         seconds = self._pauses.retry_after_seconds(held.key_id)
         request_id = request_id_of(scope)
         token = REQUEST_ID.set(request_id)
         response = held.door.busy(fields)(seconds)
         held.arrival.refuse(b"%bx-request-id: %b\r\n" % (response.head, request_id.encode()), response.body)
-        log_access(scope, HTTPStatus.SERVICE_UNAVAILABLE, now - held.came_at)
+        log_access(scope, HTTPStatus.SERVICE_UNAVAILABLE, perf_counter() - held.came_at)
         REQUEST_ID.reset(token)
         # A key with plenty of room asks for more in vain. Behind a proxy's connection there may be other keys.
         is_forwarded = _FORWARDED in fields and held.arrival.is_from_proxy
@@ -247,8 +258,8 @@ class Gate:
             self._pauses.begin(held.arrival.connection, held.key_id, seconds)
 
 
-def _due(queue: Queue, now: float) -> Iterator[Held]:
-    """Take those out of a queue whose time is over."""
+def _taken_due(queue: Queue, now: float) -> Iterator[Held]:
+    """Those whose time is over, taken out of a queue."""
     while queue and (first := next(iter(queue))).due_at <= now:
         del queue[first]
         yield first

@@ -33,7 +33,7 @@ class GatedProtocol(GuardedProtocol):
         self._proxies: Container[str] = config.loaded_app.trusted_hosts
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        if len(self.tasks) < self._gate.least:
+        if self._gate.is_open(len(self.tasks)):
             GuardedProtocol._start_asgi_task(self, cycle, app)  # noqa: SLF001 - as `super()`, for less
         else:
             self._answering = cycle

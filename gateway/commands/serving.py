@@ -123,7 +123,7 @@ def run_server(app: Starlette, settings: Settings, bound: socket.socket) -> None
 
 
 class _Workers(Multiprocess):
-    """Workers of which none that hangs keeps the others from being done."""
+    """Workers of which none that hangs keeps the server from ending."""
 
     def join_all(self) -> None:
         """Wait for all workers to end, and kill those that do not in time."""

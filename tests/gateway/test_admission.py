@@ -221,6 +221,36 @@ async def test_whoever_goes_away_as_he_is_given_a_turn_passes_it_on() -> None:
     assert third.done()
 
 
+async def test_whoever_goes_away_and_is_then_given_a_turn_passes_it_on() -> None:
+    requests = Requests(most=10, most_a_key=10, abreast=1)
+    turns = requests.admission.turn("a")
+    assert turns is not None
+    second, third = await requests.come("a", 2)
+    second.cancel()
+    turns.leave()
+    await settle()
+    assert requests.entered == ["a"]
+    await requests.end_all()
+    assert (second.cancelled(), third.done()) == (True, True)
+
+
+async def test_a_greedy_key_may_go_away_while_it_rests() -> None:
+    requests = Requests(abreast=2)
+    modest, greedy = requests.admission.turn("b"), requests.admission.turn("a")
+    assert modest is not None
+    assert greedy is not None
+    waiting = await requests.come("a", 4)
+    greedy.leave()
+    for one in waiting:
+        one.cancel()
+    modest.leave()
+    failures: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
+    await settle()
+    assert not failures
+    assert requests.admission.turn("a") is not None
+
+
 async def test_whatever_comes_and_goes_no_limit_is_passed_and_nobody_is_forgotten() -> None:
     random = Random(4)  # noqa: S311 - made-up traffic
     requests = Requests(most=12, most_a_key=5, wait_seconds=0.001, abreast=6)

@@ -77,7 +77,7 @@ class Crowd:
     ) -> None:
         self.admission = Admission(most, most_a_key, wait_seconds, turn_seconds, abreast)
         self.fates: list[tuple[str, str]] = []
-        self._gate = Gate(self.admission, _key_of, {("GET", "/leaks/"): Door()})
+        self.gate = Gate(self.admission, _key_of, {("GET", "/leaks/"): Door()})
 
     def come(self, keys: str) -> None:
         for key in keys:
@@ -90,7 +90,7 @@ class Crowd:
         return arrivals
 
     def meet(self, arrival: Arrival) -> Arrival:
-        self._gate.take(arrival)
+        self.gate.take(arrival)
         return arrival
 
     async def fate_of(self, number: int) -> list[tuple[str, str]]:
@@ -197,6 +197,23 @@ async def test_whoever_gets_no_turn_in_time_is_refused_and_leaves_room() -> None
     assert crowd.admission.taken("a") == 1
     first.turns.leave()
     assert len(crowd.fates) == 2
+
+
+async def test_whoever_waits_takes_up_room_as_those_with_a_task_do() -> None:
+    crowd = Crowd(most=10, most_a_key=10, abreast=8)
+    assert [tasks for tasks in range(20) if crowd.gate.is_open(tasks)] == [*range(7)]
+    # Seven run, three wait for turns, and one waits for room.
+    crowd.stay("a" * 11)
+    assert [tasks for tasks in range(20) if crowd.gate.is_open(tasks)] == [*range(7 - 4)]
+
+
+async def test_all_that_wait_are_refused_as_the_process_ends() -> None:
+    crowd = Crowd(most=2, most_a_key=2, abreast=1)
+    first, *_ = crowd.stay("aaa")
+    crowd.gate.close()
+    assert crowd.fates == [("a", "in"), ("a", "refused"), ("a", "refused")]
+    first.turns.leave()
+    assert crowd.admission.taken("a") == 0
 
 
 async def test_whoever_comes_in_and_does_not_take_its_turn_leaves_it_to_the_next() -> None:
