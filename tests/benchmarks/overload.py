@@ -3,11 +3,12 @@
     uv run python tests/benchmarks/overload.py [--leaks 100000] [--rounds 3] [--seconds 4]
 
 It serves a database of made-up leaks (see serving.py) in one process and asks for what is asked for in production, mixed:
-leaks by id over REST and GraphQL, pages, machines. First over as many connections as bring out its best. Then at that rate
-and at three times that, whatever it answers (each of many clients waits for a quarter of a second or so), and over three
-times as many connections as it takes in, which ask again at once. Nobody heeds `Retry-After`. Then three modest keys share
-it with a greedy one. An answer counts where the log says 200; how long the others took, a few more clients find out, which
-do heed it. It needs `wrk` on the PATH.
+leaks by id over REST and GraphQL, pages, machines. First over as many connections as bring out its best. Then at half of
+that rate and more, up to three times of it, whatever it answers: more and more clients, which wait for a quarter of a
+second or so before they ask. What they get is compared with the best that any such number of clients gets as well. Then
+over three times as many connections as it takes in, which ask again at once. Nobody heeds `Retry-After`. Then three
+modest keys share it with a greedy one. An answer counts where the log says 200; how long the others took, a few more
+clients find out, which do heed it. It needs `wrk` on the PATH.
 """
 
 import argparse
@@ -41,10 +42,11 @@ from tests.benchmarks.workloads import WORKLOADS, Workload  # noqa: E402
 
 KEYS = 4
 PEAK, MORE, FLOOD = 16, 64, 768
-TIMES = 3
+TIMES = (0.5, 1, 1.5, 2, 3)
 MODEST, GREEDY = 4, 200
 THINKING_MILLISECONDS = 250
 PROBES = 16
+_RATES = {f"at {times} times the rate": times for times in TIMES}
 CONNECTING_SECONDS = 4
 """Nothing is counted before everybody is connected."""
 _COUNT = """
@@ -219,13 +221,15 @@ class Bench:
         """What each key got, by who asked at the same time."""
         peaks = {f"{n} connections": self._load(self._all(n)) for n in (PEAK, MORE)}
         peak = max(load.of(KEYS) for load in peaks.values())
-        crowd = int(TIMES * peak * (THINKING_MILLISECONDS + 100) / 1000)
+        crowd = peak * (THINKING_MILLISECONDS + 100) / 1000
         quick = [(script, MODEST) for script in self._scripts[1:]]
-        modest = [(script, crowd // TIMES // KEYS // 2) for script in self._thinking[1:]]
+        modest = [(script, int(crowd / KEYS / 2)) for script in self._thinking[1:]]
         greedy = (self._scripts[0], GREEDY)
         return peaks | {
-            "at that rate": self._load(self._all(crowd // TIMES, self._thinking), probed=True),
-            f"at {TIMES} times the rate": self._load(self._all(crowd, self._thinking), probed=True),
+            **{
+                name: self._load(self._all(int(times * crowd), self._thinking), probed=True)
+                for name, times in _RATES.items()
+            },
             f"{FLOOD} connections": self._load(self._all(FLOOD), probed=True),
             "three modest keys": self._load(modest),
             "three modest keys, beside a greedy one": self._load([*modest, greedy], probed=True),
@@ -267,17 +271,22 @@ def _parse(said: str) -> int:
 
 
 def _print(rounds: Sequence[dict[str, Load]]) -> None:
-    print(f"{'':40}{'answers/s':>10}{'of best':>9}{'by processor':>14}{'refusals/s':>12}{'p50, p99 of these, ms':>24}")
+    print(
+        f"{'':40}{'answers/s':>10}{'of best':>9}{'by processor':>14}{'of best rate':>14}{'refusals/s':>12}"
+        f"{'p50, p99 of these, ms':>24}"
+    )
     for name in rounds[0]:
         keys = 3 if name.startswith("three") else KEYS
         answers = statistics.median(one[name].of(keys) for one in rounds)
         share = statistics.median(one[name].of(keys) / _best(one, name).of(keys) for one in rounds)
         # What the machine does beside this moves the first ratio, but hardly this one.
         paid = statistics.median(_paid(one[name], keys) / _paid(_best(one, name), keys) for one in rounds)
+        is_rate = name in _RATES
+        of_rate = f"{statistics.median(one[name].of(keys) / _best_rate(one) for one in rounds):.2f}" if is_rate else ""
         refusals = statistics.median(one[name].refusals for one in rounds)
         waits = sorted(wait for one in rounds for wait in one[name].waits)
         took = f"{_percentile(waits, 50):.0f}, {_percentile(waits, 99):.0f}" if waits else ""
-        print(f"{name:40}{answers:10.0f}{share:9.2f}{paid:14.2f}{refusals:12.0f}{took:>24}")
+        print(f"{name:40}{answers:10.0f}{share:9.2f}{paid:14.2f}{of_rate:>14}{refusals:12.0f}{took:>24}")
 
 
 def _best(loads: dict[str, Load], name: str) -> Load:
@@ -285,6 +294,11 @@ def _best(loads: dict[str, Load], name: str) -> Load:
     if name.startswith("three"):
         return loads[name.partition(",")[0]]
     return max((loads[f"{n} connections"] for n in (PEAK, MORE)), key=lambda load: load.of(KEYS))
+
+
+def _best_rate(loads: dict[str, Load]) -> float:
+    """The good answers a second at the rate that brings out most."""
+    return max(loads[name].of(KEYS) for name in _RATES)
 
 
 def _paid(load: Load, keys: int) -> float:
