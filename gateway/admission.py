@@ -68,6 +68,8 @@ Begin: TypeAlias = Callable[[Turns], None]
 class Admission:
     """Lets requests in: `admission.turn(key_id) or await admission.wait(key_id)`, and `leave` afterwards.
 
+    A request without a task has `queue` in place of `wait`.
+
     Args:
         most: How many a process takes in, running and waiting together.
         most_a_key: How many of them may be one key's.

@@ -108,7 +108,6 @@ class Gate:
         known: From a request's header fields to the id of its key.
         doors: The endpoints whose requests may wait here, by method and path (see `door_of`).
         is_shared: Whether pages of other origins may call: the application then adds CORS headers to their responses.
-
     """
 
     def __init__(

@@ -29,10 +29,9 @@ def connected(address: str, key: str) -> Iterator[Callable[..., int]]:
     """A connection that is kept alive: from a method, a path and a body to the status of the response."""
     with closing(http.client.HTTPConnection(urlsplit(address).netloc)) as connection:
 
-        def ask(method: str, path: str, query: str | None = None, **headers: str) -> int:
+        def ask(method: str, path: str, query: str | None = None) -> int:
             body = None if query is None else orjson.dumps({"query": query})
-            sent = {"Content-Type": "application/json", "X-API-Key": key, **headers}
-            connection.request(method, path, body, sent)
+            connection.request(method, path, body, {"Content-Type": "application/json", "X-API-Key": key})
             response = connection.getresponse()
             response.read()
             return response.status

@@ -397,10 +397,12 @@ async def test_a_request_that_waits_for_its_turn_is_answered_and_its_line_tells_
         assert float(milliseconds[1]) >= seconds * 500
 
 
-async def test_whoever_goes_away_before_its_turn_leaves_nothing_behind(
-    sqlite_world: World, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("has_room", [True, False], ids=["for-its-turn", "for-room"])
+async def test_a_client_that_goes_away_while_it_waits_is_forgotten(
+    sqlite_world: World, caplog: pytest.LogCaptureFixture, *, has_room: bool
 ) -> None:
-    async with crowded(sqlite_world) as server:
+    waiting = crowded(sqlite_world) if has_room else busy(sqlite_world, "read", queue_milliseconds=LONG)
+    async with waiting as server:
         async with connected(server.address) as (_, writer):
             writer.write(server.get())
             await asyncio.sleep(0.05)
@@ -450,16 +452,3 @@ async def test_a_page_of_another_origin_is_told_that_it_may_read_its_refusal(sql
         status, headers, body = await ask(connection, server.post(more=b"Origin: %b\r\n" % ORIGIN.encode()))
         assert (status, orjson.loads(body)) == (503, GRAPHQL)
         assert headers["access-control-allow-origin"] == ORIGIN
-
-
-async def test_a_client_that_goes_away_while_it_waits_is_forgotten(
-    sqlite_world: World, caplog: pytest.LogCaptureFixture
-) -> None:
-    async with busy(sqlite_world, "read", queue_milliseconds=LONG) as server:
-        async with connected(server.address) as (_, writer):
-            writer.write(server.get())
-            await asyncio.sleep(0.05)
-        server.engine.going.set()
-        async with connected(server.address) as connection:
-            assert (await ask(connection, server.get()))[0] == 200
-    assert not [record for record in caplog.records if record.exc_info or record.levelno >= logging.ERROR]
