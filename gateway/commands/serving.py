@@ -9,19 +9,18 @@ import sys
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from time import monotonic
 from typing import Annotated
 
 import typer
 import uvicorn
 from starlette.applications import Starlette
-from uvicorn.supervisors import Multiprocess
 
 from gateway.app import create_app
 from gateway.commands.database import DatabaseOption, open_database, read_settings
 from gateway.commands.interruption import wait_for
 from gateway.commands.listening import bind, listen, origin
 from gateway.commands.terminal import hint
+from gateway.commands.workers import supervise_workers
 from gateway.deadlines import Deadlines
 from gateway.explorer.build import ExplorerBuildError, ensure_build
 from gateway.logs import configure
@@ -32,12 +31,6 @@ GRACE_SECONDS = 30
 _BACKLOG = 2048
 _SILENT_SECONDS = 30
 """A worker that does not respond for this long is replaced; on a busy machine, starting takes a while."""
-
-_ENDING_SECONDS = 10
-"""How long a worker has to end after `GRACE_SECONDS`: to write what is left, and to close its database."""
-
-_STARTUP_FAILED = 3
-"""The exit code of a uvicorn worker that could not start."""
 
 logger = logging.getLogger(__name__)
 
@@ -122,20 +115,6 @@ def run_server(app: Starlette, settings: Settings, bound: socket.socket) -> None
         sys.exit(1)
 
 
-class _Workers(Multiprocess):
-    """Workers of which none that hangs keeps the server from ending."""
-
-    def join_all(self) -> None:
-        """Wait for all workers to end, and kill those that do not in time."""
-        ends_at = monotonic() + GRACE_SECONDS + _ENDING_SECONDS
-        for worker in self.processes:
-            worker.process.join(max(0.0, ends_at - monotonic()))
-            if worker.exitcode is None:
-                logger.warning("Worker %d did not end in time and is killed.", worker.pid)
-                worker.process.kill()
-                worker.process.join()
-
-
 def run_workers(settings: Settings, bound: socket.socket) -> None:
     """Serve in several processes until a signal ends them."""
     # Workers read the environment themselves.
@@ -148,9 +127,7 @@ def run_workers(settings: Settings, bound: socket.socket) -> None:
     listen(bound, _BACKLOG)
     bound.set_inheritable(True)
     logger.info("Serving on %s", origin(settings.host, bound))
-    workers = _Workers(configuration("gateway.worker:create_worker", settings), sockets=[bound])
-    workers.run()
-    if any(worker.exitcode == _STARTUP_FAILED for worker in workers.processes):
+    if not supervise_workers(configuration("gateway.worker:create_worker", settings), bound):
         sys.exit(1)
 
 

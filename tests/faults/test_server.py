@@ -123,15 +123,45 @@ def test_workers_end_with_whoever_began_them(fresh_world: World, tmp_path: Path)
         assert alive == []
 
 
+@pytest.fixture
+def hasty(fresh_world: World, tmp_path: Path) -> Iterator[Server]:
+    """A server with two workers that has little patience with them."""
+    with serving(fresh_world, tmp_path, "--workers", "2", module="tests.faults.hasty") as started:
+        until_up(started)
+        yield started
+
+
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_a_worker_that_hangs_does_not_keep_the_server_from_ending(fresh_world: World, tmp_path: Path) -> None:
-    with serving(fresh_world, tmp_path, "--workers", "2", module="tests.faults.hasty") as server:
-        until_up(server)
-        workers = server.workers
-        workers[0].suspend()
-        assert server.end() == 0
-        assert not any(worker.is_running() for worker in workers)
-        assert f"Worker {workers[0].pid} did not end in time and is killed." in server.log.read_text()
+@pytest.mark.parametrize("seconds", [0, 1.5], ids=["at-once", "once-it-was-asked"])
+def test_a_worker_that_hangs_does_not_keep_the_server_from_ending(hasty: Server, seconds: float) -> None:
+    workers = hasty.workers
+    workers[0].suspend()
+    # By then the supervisor has asked it whether it lives.
+    sleep(seconds)
+    assert hasty.end() == 0
+    assert not any(worker.is_running() for worker in workers)
+    assert f"Worker {workers[0].pid} did not end in time and is killed." in hasty.log.read_text()
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_worker_that_hangs_is_replaced(hasty: Server) -> None:
+    before = {worker.pid for worker in hasty.workers}
+    hung = hasty.workers[0]
+    hung.suspend()
+    until(lambda: hung.pid not in {worker.pid for worker in hasty.workers} and len(hasty.workers) == 2)
+    # The other one has responded all the while.
+    assert len(before & {worker.pid for worker in hasty.workers}) == 1
+    assert hasty.end() == 0
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_worker_that_hangs_does_not_keep_the_others_from_being_restarted(hasty: Server) -> None:
+    before = hasty.workers
+    before[0].suspend()
+    hasty.process.send_signal(signal.SIGHUP)
+    until(lambda: not any(worker.is_running() for worker in before) and len(hasty.workers) == 2)
+    until_up(hasty)
+    assert hasty.end() == 0
 
 
 async def test_all_requests_in_flight_are_answered_when_the_server_is_told_to_end(
