@@ -1,6 +1,7 @@
 """/graphql: GraphQL over HTTP, after the draft of September 2025 (https://graphql.github.io/graphql-over-http/draft/)."""
 
 import logging
+from asyncio import CancelledError
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import lru_cache, partial
@@ -78,6 +79,9 @@ class GraphQLEndpoint:
             )
         try:
             return await self._answer(scope, receive, fields, media_type)
+        except CancelledError:
+            # The process ends, and this took too long.
+            return _busy(media_type, 1)
         except Exception as error:  # noqa: BLE001 - whatever fails, a client of this endpoint reads GraphQL
             return _failure(error, media_type)
 

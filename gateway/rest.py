@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+from asyncio import CancelledError
 from functools import lru_cache
 from typing import Any
 
@@ -69,6 +70,9 @@ class LeakEndpoint:
             return await self._answer(scope, receive, fields)
         except GatewayError as error:
             return gateway_error_response(error)
+        except CancelledError:
+            # The process ends, and this took too long.
+            return _busy(1)
         except Exception:
             logger.exception("A request failed")
             return error_response(500, MASKED)

@@ -92,6 +92,12 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return asyncio.run(fill(fresh_database(request, tmp_path_factory.mktemp("world"), request.param)))
 
 
+@pytest.fixture(scope="session")
+def sqlite_world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A filled SQLite database, for tests in which the engine plays no part and which only read."""
+    return asyncio.run(fill(fresh_database(request, tmp_path_factory.mktemp("world"), "sqlite")))
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def gateway(world: World) -> AsyncIterator[Gateway]:
     """The application over that database, for tests that run in the session's loop and only read."""

@@ -12,8 +12,7 @@ import orjson
 import pytest
 
 from gateway.app import create_app
-from tests.conftest import fresh_database
-from tests.records import World, fill
+from tests.records import World
 from tests.serving import served
 
 SECONDS = 2
@@ -21,11 +20,6 @@ LATE = 30
 """Nothing here may take as long, however busy the machine is."""
 
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-
-
-@pytest.fixture(scope="module")
-def sqlite_world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> World:
-    return asyncio.run(fill(fresh_database(request, tmp_path_factory.mktemp("deadlines"), "sqlite")))
 
 
 @pytest.fixture(scope="module")

@@ -11,18 +11,12 @@ from starlette.types import Message
 
 from gateway.app import create_app
 from gateway.responses import WHOLE, Head, Prepared
-from tests.conftest import fresh_database
 from tests.gateway.test_deadlines import connected
-from tests.records import EXAMPLE_ID, World, fill
+from tests.records import EXAMPLE_ID, World
 from tests.serving import served
 
 PAGE = "https://dashboard.example"
 HEAD = Head(200, [(b"content-type", b"text/plain")])
-
-
-@pytest.fixture(scope="module")
-def sqlite_world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> World:
-    return asyncio.run(fill(fresh_database(request, tmp_path_factory.mktemp("sending"), "sqlite")))
 
 
 @pytest.fixture(scope="module", params=[(), (PAGE,)], ids=["without CORS", "with CORS"])
