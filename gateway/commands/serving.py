@@ -105,11 +105,12 @@ class _Server(uvicorn.Server):
 def run_server(app: Starlette, settings: Settings, bound: socket.socket) -> None:
     """Serve until a signal ends it, which counts as success in the exit code."""
     listen(bound, _BACKLOG)
+    server = _Server(configuration(app, settings), origin(settings.host, bound))
     for ending in (signal.SIGINT, signal.SIGTERM):
-        # The server raises the signal again when it is done.
-        signal.signal(ending, lambda *_: None)
+        # It may come before the server listens to signals, and the server raises it again when it is done.
+        signal.signal(ending, server.handle_exit)
     try:
-        _Server(configuration(app, settings), origin(settings.host, bound)).run(sockets=[bound])
+        server.run(sockets=[bound])
     except SystemExit:
         # Startup failed; the log says why.
         sys.exit(1)

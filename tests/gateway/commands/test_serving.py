@@ -134,6 +134,26 @@ def test_a_server_logs_no_secret_and_ends_cleanly(ready: Run, environment: dict[
     assert "Traceback" not in log
 
 
+SIGNALLED_EARLY = """
+import signal
+from gateway.commands import main, serving
+
+class Early(serving._Server):
+    def run(self, sockets):
+        signal.raise_signal(signal.SIGTERM)
+        super().run(sockets)
+
+serving._Server = Early
+main()
+"""
+
+
+def test_a_server_that_is_told_to_end_before_it_listens_to_signals_ends(ready: Run, environment: dict[str, str]) -> None:
+    ready("organizations", "list")
+    command = [sys.executable, "-c", SIGNALLED_EARLY, "serve", "--port", "0"]
+    assert subprocess.run(command, env=environment, capture_output=True, timeout=60, check=False).returncode == 0
+
+
 @pytest.fixture
 def many_handles() -> Iterator[None]:
     """As many handles as the system allows, for a test that holds many sockets."""
