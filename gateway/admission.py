@@ -148,10 +148,14 @@ class Admission:
             async with asyncio.timeout(seconds):
                 return await turn
         except BaseException as error:
-            if not self.abandon(key_id, begin):
-                self.leave(self._keys[key_id])
+            has_turn = not self.abandon(key_id, begin)
             if isinstance(error, TimeoutError):
+                if has_turn:
+                    # It came in the same round of the loop, where rounds may take longer than a request waits.
+                    return self._keys[key_id]
                 raise Unavailable(BUSY) from None
+            if has_turn:
+                self.leave(self._keys[key_id])
             raise
 
     def queue(self, key_id: str, begin: Begin) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 from collections.abc import Awaitable, Callable
 from random import Random
+from time import sleep
 
 import httpx
 import pytest
@@ -194,6 +195,22 @@ async def test_beyond_the_limits_a_request_runs_where_a_turn_comes_free_in_time(
     await requests.end("a")
     assert requests.entered == ["a"] * 2
     await requests.end_all()
+
+
+async def test_beyond_the_limits_a_request_runs_that_is_given_a_turn_as_its_time_is_over() -> None:
+    requests = Requests(most=1, most_a_key=1, wait_seconds=0.05)
+    turns = requests.admission.turn("a")
+    assert turns is not None
+    (second,) = await requests.come("a")
+    # A round of the loop takes longer than it may wait; in the next one, it is given a turn and its time is over.
+    loop = asyncio.get_running_loop()
+    loop.call_soon(sleep, 0.1)
+    loop.call_soon(loop.call_soon, turns.leave)
+    await asyncio.sleep(0.2)
+    assert requests.entered == ["a"]
+    await requests.end_all()
+    await second
+    assert requests.admission.taken("a") == 0
 
 
 async def test_whoever_goes_away_while_he_waits_leaves_no_gap() -> None:
