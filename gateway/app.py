@@ -94,7 +94,9 @@ def create_app(
     graphql, rest = GraphQLEndpoint(entrance, documents, settings.max_request_bytes), LeakEndpoint(entrance)
     page, explorer_routes = explorer(demo_key)
     doors: Doors = {("POST", "/graphql"): graphql, ("GET", "/leaks/"): rest}
-    gate = Gate(admission, authenticator.known, doors, is_shared=bool(settings.cors_origins))
+    # Whoever asks by another method costs as much.
+    gated: Doors = {**doors, ("GET", "/graphql"): graphql, ("HEAD", "/graphql"): graphql, ("HEAD", "/leaks/"): rest}
+    gate = Gate(admission, authenticator.known, gated, is_shared=bool(settings.cors_origins))
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[State]:

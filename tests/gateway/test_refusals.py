@@ -10,13 +10,14 @@ import orjson
 import pytest
 from psutil import Process
 
+from gateway.admission import Admission, Turns
 from gateway.headers import SECURITY_HEADERS
 from gateway.pauses import Pauses
 from tests.gateway.busy import GRAPHQL, LATE, REST, answer, ask, busy, line_of
 from tests.gateway.test_access import Lines, lines
 from tests.gateway.test_deadlines import connected
 from tests.gateway.test_gate import until
-from tests.records import World
+from tests.records import EXAMPLE_ID, World
 from tests.serving import ORIGIN
 
 __all__ = ["lines"]
@@ -44,6 +45,27 @@ async def test_a_refusal_has_the_shape_of_its_door_and_all_that_every_response_h
             line = await line_of(lines, request_id)
             assert re.fullmatch(r"(GET /leaks/\S+|POST /graphql) 503 [\d.]+ ms 127\.0\.0\.1", line)
         assert len(server.engine.commands) == statements
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("path", ["/graphql?query={leaks{totalCount}}", f"/leaks/{EXAMPLE_ID}"])
+async def test_whichever_method_a_request_has_it_is_refused_before_it_has_a_task(
+    sqlite_world: World, monkeypatch: pytest.MonkeyPatch, method: str, path: str
+) -> None:
+    async def wait(*_: object) -> Turns:
+        raise AssertionError("It has a task.")
+
+    monkeypatch.setattr(Admission, "wait", wait)
+    async with busy(sqlite_world, "read") as server, connected(server.address) as (reader, writer):
+        key = sqlite_world.keys["explain"].encode()
+        writer.write(b"%b %b HTTP/1.1\r\nHost: gateway\r\nX-API-Key: %b\r\n\r\n" % (method.encode(), path.encode(), key))
+        async with asyncio.timeout(LATE):
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 503 ")
+            if method == "GET":
+                assert b"busy" in await reader.read(200)
+        # Nothing but the head answers a HEAD.
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: gateway\r\n\r\n")
+        assert (await answer(reader))[2] == b"ok\n"
 
 
 async def test_a_refusal_comes_within_fifty_milliseconds(sqlite_world: World) -> None:
