@@ -1,5 +1,6 @@
 """Sends responses: one that is complete goes out in one piece, with one system call."""
 
+from asyncio import CancelledError
 from typing import Any
 
 from starlette.types import Message
@@ -32,14 +33,23 @@ class _Sending:
     async def __call__(self, message: Message) -> None:
         """Send a message."""
         cycle = self._cycle
+        if cycle.flow.write_paused and not cycle.disconnected:
+            await _drain(cycle)
         if message["type"] != WHOLE:
             await RequestResponseCycle.send(cycle, message)  # type: ignore[arg-type]
             return
-        if cycle.flow.write_paused and not cycle.disconnected:
-            await cycle.flow.drain()
         if cycle.response_started:
             raise RuntimeError("A response was sent, and another one follows.")
         send_whole(cycle, message["head"], b"" if cycle.scope["method"] == "HEAD" else message["body"])
+
+
+async def _drain(cycle: RequestResponseCycle) -> None:
+    """Wait until the client reads, but not beyond the end of the process: uvicorn would wait again, to send a 500."""
+    try:
+        await cycle.flow.drain()
+    except CancelledError:
+        cycle.disconnected = True
+        cycle.transport.abort()
 
 
 def send_whole(cycle: RequestResponseCycle, head: bytes, body: bytes) -> None:

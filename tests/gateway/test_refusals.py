@@ -58,7 +58,9 @@ async def test_whichever_method_a_request_has_it_is_refused_before_it_has_a_task
     monkeypatch.setattr(Admission, "wait", wait)
     async with busy(sqlite_world, "read") as server, connected(server.address) as (reader, writer):
         key = sqlite_world.keys["explain"].encode()
-        writer.write(b"%b %b HTTP/1.1\r\nHost: gateway\r\nX-API-Key: %b\r\n\r\n" % (method.encode(), path.encode(), key))
+        writer.write(
+            b"%b %b HTTP/1.1\r\nHost: gateway\r\nX-API-Key: %b\r\n\r\n" % (method.encode(), path.encode(), key)
+        )
         async with asyncio.timeout(LATE):
             assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 503 ")
             if method == "GET":

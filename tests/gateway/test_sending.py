@@ -1,6 +1,7 @@
 """How a response goes out: whole in one piece from a server of ours, and in the two of ASGI anywhere else."""
 
 import asyncio
+import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -8,9 +9,12 @@ from typing import Any
 import httpx
 import pytest
 from starlette.types import Message
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from gateway.app import create_app
 from gateway.responses import WHOLE, Head, Prepared
+from gateway.sending import sending
 from tests.gateway.test_deadlines import connected
 from tests.records import EXAMPLE_ID, World
 from tests.serving import served
@@ -111,3 +115,41 @@ async def test_whoever_waits_to_send_the_body_and_is_refused_before_is_not_waite
         said = await asyncio.wait_for(reader.read(), 30)
     assert said.startswith(b"HTTP/1.1 401")
     assert b"100 Continue" not in said
+
+
+class Unread:
+    """A connection whose client does not read."""
+
+    def __init__(self) -> None:
+        self.is_aborted = False
+
+    def abort(self) -> None:
+        self.is_aborted = True
+
+    def is_closing(self) -> bool:
+        return self.is_aborted
+
+
+@pytest.mark.parametrize("extensions", [{WHOLE: {}}, {}], ids=["in-one-piece", "in-two"])
+async def test_whoever_does_not_read_is_not_waited_for_when_the_process_ends(
+    caplog: pytest.LogCaptureFixture, extensions: dict[str, Any]
+) -> None:
+    transport: Any = Unread()
+    flow = FlowControl(transport)
+    flow.pause_writing()
+    log = logging.getLogger("uvicorn.error")
+    scope: Any = {"type": "http", "method": "GET"}
+    cycle = RequestResponseCycle(
+        scope, transport, flow, log, log, False, [], asyncio.Event(), False, True, lambda: None
+    )
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        scope["extensions"] = extensions
+        await Prepared(b"body", HEAD)(scope, receive, send)
+
+    task = asyncio.create_task(cycle.run_asgi(sending(app, cycle)))
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait_for(task, 1)
+    assert transport.is_aborted
+    assert not caplog.records

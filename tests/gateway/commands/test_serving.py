@@ -148,7 +148,9 @@ main()
 """
 
 
-def test_a_server_that_is_told_to_end_before_it_listens_to_signals_ends(ready: Run, environment: dict[str, str]) -> None:
+def test_a_server_that_is_told_to_end_before_it_listens_to_signals_ends(
+    ready: Run, environment: dict[str, str]
+) -> None:
     ready("organizations", "list")
     command = [sys.executable, "-c", SIGNALLED_EARLY, "serve", "--port", "0"]
     assert subprocess.run(command, env=environment, capture_output=True, timeout=60, check=False).returncode == 0
