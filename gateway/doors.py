@@ -1,5 +1,6 @@
 """What the doors have in common: how a request is authenticated, and when its turn comes."""
 
+from asyncio import CancelledError
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -80,5 +81,7 @@ class Visit:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._turns.leave()
+        # A request is cancelled as the process ends: nobody is to begin then, on a store that is about to be closed.
+        if kind is not CancelledError:
+            self._turns.leave()
         self.spending.close()

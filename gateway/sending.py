@@ -1,6 +1,6 @@
 """Sends responses: one that is complete goes out in one piece, with one system call."""
 
-from asyncio import CancelledError
+from asyncio import CancelledError, current_task
 from typing import Any
 
 from starlette.types import Message
@@ -40,6 +40,9 @@ class _Sending:
             return
         if cycle.response_started:
             raise RuntimeError("A response was sent, and another one follows.")
+        if (task := current_task()) is not None and task.cancelling():
+            # The process ends, and requests that follow are not to begin.
+            cycle.keep_alive = False
         send_whole(cycle, message["head"], b"" if cycle.scope["method"] == "HEAD" else message["body"])
 
 

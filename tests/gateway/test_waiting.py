@@ -87,12 +87,14 @@ async def test_whoever_has_no_answer_when_the_time_to_end_is_over_is_told_to_try
                 await server.know("read")
             connections = [await stack.enter_async_context(connected(address)) for _ in range(3 * turns)]
             for _, writer in connections:
-                writer.write(server.get() if door == "rest" else server.post())
+                # The second one is behind the first.
+                writer.write((server.get() if door == "rest" else server.post()) + server.get())
             await until(lambda: engine.reading == turns)
         answers = [await answer(reader) for reader, _ in connections]
     expected = REST if door == "rest" else GRAPHQL
     assert [(status, orjson.loads(body)) for status, _, body in answers] == [(503, expected)] * len(connections)
     assert {headers["retry-after"] for _, headers, _ in answers} == {"1"}
+    assert engine.reading == turns, "nobody began as the store was closed"
     assert not [record for record in caplog.records if record.exc_info]
 
 
