@@ -96,7 +96,7 @@ def create_app(
     doors: Doors = {("POST", "/graphql"): graphql, ("GET", "/leaks/"): rest}
     # Whoever asks by another method costs as much.
     gated: Doors = {**doors, ("GET", "/graphql"): graphql, ("HEAD", "/graphql"): graphql, ("HEAD", "/leaks/"): rest}
-    gate = Gate(admission, authenticator.known, gated, is_shared=bool(settings.cors_origins))
+    gate = Gate(admission, authenticator.known, gated, origins=settings.cors_origins)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[State]:

@@ -1,9 +1,23 @@
 """Which other origins' pages may call, and what browsers are told of it (CORS)."""
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers as StarletteHeaders
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import Receive, Scope, Send
+
+from gateway.headers import Fields, Headers
+
+_EXPOSED = ["ETag", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Leaks-Cost", "X-Request-ID"]
+
+
+def shared_headers(origins: tuple[str, ...], fields: Fields) -> Headers:
+    """The headers that let the page of a request read a response that no middleware saw."""
+    origin = fields.get(b"origin")
+    if origin is None or origin.decode("latin-1") not in origins:
+        return []
+    exposed = ", ".join(_EXPOSED).encode()
+    names = b"access-control-allow-origin", b"access-control-expose-headers", b"vary"
+    return list(zip(names, (origin, exposed, b"Origin"), strict=True))
 
 
 def cors(origins: tuple[str, ...]) -> list[Middleware]:
@@ -16,7 +30,7 @@ def cors(origins: tuple[str, ...]) -> list[Middleware]:
             allow_origins=origins,
             allow_methods=["GET", "HEAD", "POST"],
             allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Leaks-Explain", "X-Request-ID"],
-            expose_headers=["ETag", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Leaks-Cost", "X-Request-ID"],
+            expose_headers=_EXPOSED,
             max_age=600,
         )
     ]
@@ -25,7 +39,9 @@ def cors(origins: tuple[str, ...]) -> list[Middleware]:
 class _CORSMiddleware(CORSMiddleware):
     """Starlette's, which adds its headers to the message that starts a response: none may go out in one piece."""
 
-    async def simple_response(self, scope: Scope, receive: Receive, send: Send, request_headers: Headers) -> None:
+    async def simple_response(
+        self, scope: Scope, receive: Receive, send: Send, request_headers: StarletteHeaders
+    ) -> None:
         """Answer what is no preflight request."""
         scope["extensions"] = {}
         await super().simple_response(scope, receive, send, request_headers)

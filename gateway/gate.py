@@ -17,9 +17,10 @@ from starlette.types import Scope
 
 from gateway.access import CAME_AT, REQUEST_ID, log_access, request_id_of
 from gateway.admission import TURNS, Admission, Turns
+from gateway.cors import shared_headers
 from gateway.headers import Fields, fields_of
 from gateway.pauses import Connection, KeyId, Pauses
-from gateway.responses import Prepared
+from gateway.responses import Prepared, lines
 from gateway.routing import door_of
 
 _TICK_SECONDS = 0.004
@@ -107,7 +108,7 @@ class Gate:
         admission: Where there is room.
         known: From a request's header fields to the id of its key.
         doors: The endpoints whose requests may wait here, by method and path (see `door_of`).
-        is_shared: Whether pages of other origins may call: the application then adds CORS headers to their responses.
+        origins: Those whose pages may call, and read why they were refused.
     """
 
     def __init__(
@@ -116,12 +117,12 @@ class Gate:
         known: Callable[[Fields], KeyId],
         doors: Mapping[tuple[str, str], Door],
         *,
-        is_shared: bool = False,
+        origins: tuple[str, ...] = (),
     ) -> None:
         self._admission = admission
         self._known = known
         self._doors = doors
-        self._is_shared = is_shared
+        self._origins = origins
         self._coming = 0
         """Requests let in by this turn of the loop, which the admission does not count yet."""
         self._for_room: Queue = OrderedDict()
@@ -143,7 +144,7 @@ class Gate:
         scope = arrival.scope
         door = door_of(self._doors, scope)
         fields = fields_of(scope)
-        if door is None or (self._is_shared and b"origin" in fields):
+        if door is None:
             arrival.enter()
             return
         # Where the client waits for `100 Continue`, there is no body before there is a task.
@@ -248,7 +249,8 @@ class Gate:
         request_id = request_id_of(scope)
         token = REQUEST_ID.set(request_id)
         response = held.door.busy(fields)(seconds)
-        held.arrival.refuse(b"%bx-request-id: %b\r\n" % (response.head, request_id.encode()), response.body)
+        own = lines([*shared_headers(self._origins, fields), (b"x-request-id", request_id.encode())])
+        held.arrival.refuse(response.head + own, response.body)
         log_access(scope, HTTPStatus.SERVICE_UNAVAILABLE, perf_counter() - held.came_at)
         REQUEST_ID.reset(token)
         # A key with plenty of room asks for more in vain. Behind a proxy's connection there may be other keys.

@@ -245,7 +245,13 @@ async def test_a_connection_that_cannot_go_on_ends_with_the_refusal(sqlite_world
             assert await reader.read() == b""
 
 
-async def test_a_page_of_another_origin_is_told_that_it_may_read_its_refusal(sqlite_world: World) -> None:
+async def test_a_page_of_another_origin_is_told_that_it_may_read_its_refusal(
+    sqlite_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def wait(*_: object) -> Turns:
+        raise AssertionError("It is refused before it has a task, like all others.")
+
+    monkeypatch.setattr(Admission, "wait", wait)
     async with (
         busy(sqlite_world, "read", cors_origins=(ORIGIN,)) as server,
         connected(server.address) as connection,
@@ -253,3 +259,6 @@ async def test_a_page_of_another_origin_is_told_that_it_may_read_its_refusal(sql
         status, headers, body = await ask(connection, server.post(more=b"Origin: %b\r\n" % ORIGIN.encode()))
         assert (status, orjson.loads(body)) == (503, GRAPHQL)
         assert headers["access-control-allow-origin"] == ORIGIN
+        assert "Retry-After" in headers["access-control-expose-headers"]
+        _, headers, _ = await ask(connection, server.post(more=b"Origin: https://other.example\r\n"))
+        assert "access-control-allow-origin" not in headers
