@@ -96,7 +96,12 @@ class Readers:
         self._waiting.append(waiting)
         if len(self._idle) == self._most:
             self._drain_in(self._idle.pop())
-        elif self._looking is None and self._idle:
+        else:
+            self._look()
+
+    def _look(self) -> None:
+        """Let one more thread help in a moment, if there is one."""
+        if self._looking is None and self._idle:
             self._looking = asyncio.get_running_loop().call_later(_PATIENCE_SECONDS, self._help)
 
     def _help(self) -> None:
@@ -113,6 +118,8 @@ class Readers:
     async def _drain(self, thread: Thread) -> None:
         while self._waiting:
             taken = [self._waiting.popleft() for _ in range(min(len(self._waiting), _MOST_PROGRAMS))]
+            if self._waiting:
+                self._look()
             outcomes = await self._outcomes(thread, taken)
             self._waiting.extendleft(reversed(taken[len(outcomes) :]))
             for one, outcome in zip(taken, outcomes, strict=False):

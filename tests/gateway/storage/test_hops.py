@@ -146,3 +146,22 @@ async def test_what_waits_behind_something_long_is_done_by_the_next_thread(path:
     released.set()
     assert await hanging == "released"
     other.close()
+
+
+async def test_where_more_waits_than_two_threads_take_a_third_helps(path: Path, reader: Reader) -> None:
+    others = [Reader(path) for _ in range(2)]
+    readers, released = Readers([reader, *others]), threading.Event()
+
+    def hang() -> Program[str]:
+        released.wait(10)
+        yield ()
+        return "released"
+
+    # Each of two takes eight.
+    taken = [readers.run(program) for _ in range(2) for program in (hang(), *(ask_nothing() for _ in range(7)))]
+    assert await rows_of(readers, look_up("1")) == [[("1", "thing 1")]]
+    assert not any(future.done() for future in taken)
+    released.set()
+    assert await asyncio.gather(*taken) == ["released", *["nothing"] * 7] * 2
+    for other in others:
+        other.close()
