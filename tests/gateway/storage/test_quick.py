@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.storage import quick
+from gateway.storage import hops, quick
 from gateway.storage.engine import Program, Rows, fetch
 from gateway.storage.hops import Readers, Waiting
 from gateway.storage.quick import QuickReaders
@@ -32,8 +32,9 @@ LONG, SHORT = count_to(100_000), count_to(10)
 
 @pytest.fixture
 def readers(path: Path, reader: Reader, monkeypatch: pytest.MonkeyPatch) -> Iterator[QuickReaders]:
-    """Readers with one thread, whose statements are noted; however busy the machine is, the disk is not slow."""
+    """Readers with one thread, whose statements are noted; however busy the machine is, nothing counts as slow."""
     monkeypatch.setattr(quick, "_SECONDS", 60)
+    monkeypatch.setattr(hops, "_PATIENCE_SECONDS", 60)
     opened = QuickReaders(path, Readers([reader]))
     opened.open()
     yield opened
@@ -83,6 +84,7 @@ async def test_one_that_asks_nothing_needs_no_thread_whatever_takes_long_before_
     readers: QuickReaders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken: list[Waiting] = []
+    monkeypatch.setattr(hops, "_PATIENCE_SECONDS", 0)
     monkeypatch.setattr(Readers, "take", lambda _, waiting: taken.append(waiting))
 
     assert [*await asyncio.gather(readers.run(take_long()), readers.run(ask_nothing()))] == ["long", "nothing"]
