@@ -9,7 +9,7 @@ _PROGRAM = """
 import asyncio, os, signal
 from gateway.commands import interruption
 
-interruption._SECONDS_TO_END = 0.2
+interruption._SECONDS_TO_END = {most}
 
 async def taking_back():
     os.kill(os.getpid(), signal.SIGINT)
@@ -26,8 +26,12 @@ except interruption.Interrupted:
 """
 
 
-@pytest.mark.parametrize(("seconds", "said", "told"), [("0", "taken back\n", ""), ("60", "", "interrupted\n")])
-def test_what_is_half_done_is_taken_back_but_not_waited_for_without_end(seconds: str, said: str, told: str) -> None:
-    program = _PROGRAM.format(seconds=seconds)
+@pytest.mark.parametrize(
+    ("seconds", "most", "said", "told"), [(0, 60, "taken back\n", ""), (60, 0.2, "", "interrupted\n")]
+)
+def test_what_is_half_done_is_taken_back_but_not_waited_for_without_end(
+    seconds: float, most: float, said: str, told: str
+) -> None:
+    program = _PROGRAM.format(seconds=seconds, most=most)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (130, said, told)
