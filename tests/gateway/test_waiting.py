@@ -13,6 +13,7 @@ from psutil import Process
 
 from gateway.admission import ABREAST, SPARED, Admission, Turns
 from gateway.app import create_app
+from gateway.gate import Held, Queue
 from tests.gateway.busy import GRAPHQL, LATE, LONG, REST, Busy, StoppedEngine, answer, ask, busy, crowded, line_of
 from tests.gateway.test_access import Lines, lines
 from tests.gateway.test_deadlines import connected
@@ -23,17 +24,31 @@ from tests.serving import served
 __all__ = ["lines"]
 
 
-async def test_whoever_waits_is_answered_once_there_is_room(sqlite_world: World) -> None:
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> list[Held]:
+    """The requests that have come to wait."""
+    requests: list[Held] = []
+    wait = Held.wait
+
+    def note(request: Held, queue: Queue, seconds: float) -> None:
+        wait(request, queue, seconds)
+        requests.append(request)
+
+    monkeypatch.setattr(Held, "wait", note)
+    return requests
+
+
+async def test_whoever_waits_is_answered_once_there_is_room(sqlite_world: World, held: list[Held]) -> None:
     async with busy(sqlite_world, "read", queue_milliseconds=LONG) as server, connected(server.address) as connection:
         reader, writer = connection
         writer.write(server.get() + server.post("explain"))
-        await asyncio.sleep(0.05)
+        await until(lambda: bool(held))
         server.engine.going.set()
         assert [(await answer(reader))[0] for _ in range(2)] == [200, 200]
 
 
 async def test_a_request_that_waits_for_its_turn_is_answered_and_its_line_tells_how_long_that_took(
-    sqlite_world: World, lines: Lines, monkeypatch: pytest.MonkeyPatch
+    sqlite_world: World, lines: Lines, held: list[Held], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seconds = 0.2
 
@@ -44,6 +59,7 @@ async def test_a_request_that_waits_for_its_turn_is_answered_and_its_line_tells_
     async with crowded(sqlite_world) as server, connected(server.address) as connection:
         reader, writer = connection
         writer.write(server.get(more=b"X-Request-ID: patient\r\n") + server.post())
+        await until(lambda: bool(held))
         await asyncio.sleep(seconds)
         assert server.engine.reading == server.asked
         server.engine.going.set()
@@ -55,15 +71,15 @@ async def test_a_request_that_waits_for_its_turn_is_answered_and_its_line_tells_
 
 @pytest.mark.parametrize("has_room", [True, False], ids=["for-its-turn", "for-room"])
 async def test_a_client_that_goes_away_while_it_waits_is_forgotten(
-    sqlite_world: World, caplog: pytest.LogCaptureFixture, *, has_room: bool
+    sqlite_world: World, held: list[Held], caplog: pytest.LogCaptureFixture, *, has_room: bool
 ) -> None:
     waiting = crowded(sqlite_world) if has_room else busy(sqlite_world, "read", queue_milliseconds=LONG)
     async with waiting as server:
         before = len(Process().net_connections())
         async with connected(server.address) as (_, writer):
             writer.write(server.get())
-            await asyncio.sleep(0.05)
-        # The server has read what it sent, and noticed that it is gone.
+            await until(lambda: bool(held))
+        # The server has noticed that it is gone.
         await until(lambda: len(Process().net_connections()) <= before)
         server.engine.going.set()
         async with connected(server.address) as connection:
