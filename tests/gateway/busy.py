@@ -67,7 +67,7 @@ class Busy:
     def __init__(self, client: httpx.AsyncClient, address: str, world: World, engine: StoppedEngine) -> None:
         self.address = address
         self.engine = engine
-        self.asked = 0
+        self._asked: list[asyncio.Task[httpx.Response]] = []
         self._world = world
         self._client = client
 
@@ -85,14 +85,22 @@ class Busy:
     def _headers(self, key: str) -> bytes:
         return b"Host: gateway\r\nX-API-Key: %b\r\n" % self._world.keys.get(key, key).encode()
 
-    async def ask(self, key: str = "read") -> "asyncio.Task[httpx.Response]":
-        """A request that is let in, and waits for the store."""
+    async def ask(self, key: str = "read") -> None:
+        """Ask for a leak, be let in, and wait for the store."""
         reading = self.engine.reading
-        self.asked += 1
         headers = {"X-API-Key": self._world.keys[key]}
-        task = asyncio.create_task(self._client.get(f"/leaks/{EXAMPLE_ID}", headers=headers))
+        self._asked.append(asyncio.create_task(self._client.get(f"/leaks/{EXAMPLE_ID}", headers=headers)))
         await until(lambda: self.engine.reading > reading)
-        return task
+
+    @property
+    def asked(self) -> int:
+        """How many were let in like this."""
+        return len(self._asked)
+
+    async def go_on(self) -> None:
+        """Let the store answer, and wait until all of these are answered."""
+        self.engine.going.set()
+        assert {(await task).status_code for task in self._asked} == {200}
 
     async def know(self, *keys: str) -> None:
         """Let keys in once, so that they are known from now on."""
@@ -113,12 +121,12 @@ async def busy(world: World, *keys: str, **settings: Any) -> AsyncIterator[Busy]
         async with httpx.AsyncClient(base_url=address, timeout=LATE) as client:
             server = Busy(client, address, world, engine)
             await server.know(*keys, "explain")
-            asked = [await server.ask(key) for key in keys]
+            for key in keys:
+                await server.ask(key)
             try:
                 yield server
             finally:
-                engine.going.set()
-                assert [(await task).status_code for task in asked] == [200] * len(asked)
+                await server.go_on()
 
 
 @asynccontextmanager
