@@ -169,8 +169,8 @@ async def test_a_key_that_asks_for_too_much_and_again_at_once_is_heard_when_its_
         connected(server.address) as greedy,
         connected(server.address) as forwarded,
     ):
-        assert (await ask(greedy, server.get()))[0] == 503
         began = monotonic()
+        assert (await ask(greedy, server.get()))[0] == 503
         greedy[1].write(server.get())
         for _ in range(3):
             assert (await ask(forwarded, server.get(more=b"X-Forwarded-For: 192.0.2.1\r\n")))[0] == 503
@@ -184,9 +184,9 @@ async def test_whoever_says_that_he_is_a_proxy_and_is_not_believed_is_heard_no_e
         connected(server.address) as connection,
     ):
         forwarded = server.get(more=b"X-Forwarded-For: 192.0.2.1\r\n")
-        assert (await ask(connection, forwarded))[0] == 503
         began = monotonic()
-        assert (await ask(connection, forwarded))[0] == 503
+        for _ in range(2):
+            assert (await ask(connection, forwarded))[0] == 503
         assert monotonic() - began >= 1
 
 
