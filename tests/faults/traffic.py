@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Container, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import cycle
@@ -101,7 +101,7 @@ class Traffic:
         statuses: How often each status was answered.
         dropped: How many requests were not answered, since the connection went away.
         wrong: Answers that should have been others.
-        excused: Statuses that are not wrong just now, whatever was asked.
+        excused: Statuses that are not wrong for whatever is asked just now.
     """
 
     port: int
@@ -119,7 +119,8 @@ class Traffic:
             try:
                 async with connected(self.port) as connection:
                     while not self._is_done(number):
-                        self.note(question := next(questions), await connection.ask(question.request))
+                        question, excused = next(questions), {*self.excused}
+                        self.note(question, await connection.ask(question.request), excused)
             except GONE:
                 self.dropped += 1
                 await asyncio.sleep(0.02)
@@ -131,10 +132,10 @@ class Traffic:
     def answered(self) -> int:
         return self.statuses.total()
 
-    def note(self, question: Question, answer: Answer) -> None:
+    def note(self, question: Question, answer: Answer, excused: Container[int] = ()) -> None:
         """Count an answer, and keep it where it is wrong."""
         self.statuses[answer.status] += 1
-        if question.expected not in (None, answer) and answer.status not in self.excused:
+        if question.expected not in (None, answer) and answer.status not in excused:
             self.wrong.append((question, answer))
 
     async def until_answered(self, number: int) -> None:
