@@ -102,14 +102,13 @@ def test_a_worker_that_is_killed_while_the_database_is_away_is_replaced_once_it_
 ) -> None:
     path = path_of(fresh_world.url)
     with serving(fresh_world, tmp_path, "--workers", "2") as server:
-        until_up(server)
+        until(lambda: server.log.read_text().count("Application startup complete") == 2)
         path.rename(away := path.with_name("away.db"))
         server.workers[0].kill()
         until(lambda: server.log.read_text().count("Another worker tries again.") > 1)
         assert server.process.poll() is None
         away.rename(path)
-        started = server.log.read_text().count("Application startup complete")
-        until(lambda: server.log.read_text().count("Application startup complete") > started)
+        until(lambda: server.log.read_text().count("Application startup complete") == 3)
         assert server.end() == 0
 
 
