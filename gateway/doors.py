@@ -1,6 +1,6 @@
 """What the doors have in common: how a request is authenticated, and when its turn comes."""
 
-from asyncio import CancelledError
+from asyncio import CancelledError, get_running_loop
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -18,6 +18,8 @@ from schema.pages import PageLimits
 from schema.scope import Caller, KeyScope
 
 _PAGES = PageLimits()
+_SECONDS_TO_CLOSE = 1.0
+"""By then an application that ends has refused all that wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,9 @@ class Visit:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        # A request is cancelled as the process ends: nobody is to begin then, on a store that is about to be closed.
-        if kind is not CancelledError:
+        if kind is CancelledError:
+            # Mostly the process ends: nobody is to begin at once, on a store that is about to be closed.
+            get_running_loop().call_later(_SECONDS_TO_CLOSE, self._turns.leave)
+        else:
             self._turns.leave()
         self.spending.close()

@@ -147,12 +147,11 @@ class Gate:
         if door is None:
             arrival.enter()
             return
-        # Where the client waits for `100 Continue`, there is no body before there is a task.
-        key_id = None if b"expect" in fields else self._known(fields)
+        key_id = self._known(fields)
         if not self._is_welcome(key_id):
             self._wait_for_room(Held(arrival, key_id, door))
-        elif key_id is None:
-            self._enter_unknown(arrival)
+        elif key_id is None or b"expect" in fields:
+            self._enter_without_turn(arrival)
         elif (turns := self._admission.turn(key_id)) is not None:
             _enter(arrival, turns)
         else:
@@ -173,8 +172,8 @@ class Gate:
     def _has_room(self, key_id: KeyId) -> bool:
         return self._admission.has_room(key_id, self._coming)
 
-    def _enter_unknown(self, arrival: Arrival) -> None:
-        """Let a request in of which only the application can tell whose it is."""
+    def _enter_without_turn(self, arrival: Arrival) -> None:
+        """Let a request in of which only the application can tell whose it is, or whose body comes only then."""
         self._coming += 1
         arrival.enter()
         # By then its task has begun, and mostly got to where it is counted without waiting.
@@ -202,8 +201,8 @@ class Gate:
             self._forget_first(held.key_id)
             if held.key_id in self._by_key:
                 self._by_key[held.key_id] = self._by_key.pop(held.key_id)
-            if held.key_id is None:
-                self._enter_unknown(held.arrival)
+            if held.key_id is None or b"expect" in fields_of(held.arrival.scope):
+                self._enter_without_turn(held.arrival)
             else:
                 self._wait_for_turn(held, held.key_id)
         self._pauses.resume_one(self._is_welcome)

@@ -1,8 +1,12 @@
 """Workers: processes that serve together, of which none that hangs holds up the others."""
 
 import logging
+import signal
 import socket
-from time import monotonic
+from math import inf
+from threading import Event
+from time import monotonic, sleep
+from typing import ClassVar
 
 import uvicorn
 from uvicorn.supervisors import Multiprocess, multiprocess
@@ -13,14 +17,22 @@ _STARTUP_FAILED = 3
 _ENDING_SECONDS = 10
 """How long a worker has to end after the grace period: to write what is left, and to close its database."""
 
+_SECONDS_BETWEEN_LOOKS = 0.05
+_ENDING_SIGNALS = {signal.SIGINT, signal.SIGTERM}
+
 logger = logging.getLogger(__name__)
 
 
 class _Worker(multiprocess.Process):
-    """A process whose supervisor never waits long: it asks now and hears later, and kills what does not end in time."""
+    """A process that nothing waits for: it is asked whether it lives and heard later, and ends beside all else.
 
+    Attributes:
+        ending: The workers that were told to end, and have not yet.
+    """
+
+    ending: ClassVar[list["_Worker"]] = []
     _asked_at: float | None = None
-    _ends_by: float | None = None
+    _ends_by = inf
 
     def is_alive(self, timeout: float = 5) -> bool:
         """Whether it runs and has responded within `timeout` seconds."""
@@ -41,20 +53,56 @@ class _Worker(multiprocess.Process):
         """Tell it to end."""
         super().terminate()
         self._ends_by = monotonic() + (self.config.timeout_graceful_shutdown or 0) + _ENDING_SECONDS
+        self.ending.append(self)
 
     def join(self) -> None:
-        """Wait for it to end; kill it if it was told to, and does not in time."""
-        self.process.join(None if self._ends_by is None else max(0.0, self._ends_by - monotonic()))
-        if self.exitcode is None:
+        """Wait for it to end, unless it was told to: that takes a while."""
+        if self not in self.ending:
+            self.process.join()
+
+    def has_ended(self) -> bool:
+        """Whether it has ended; it is killed if it was told to and does not in time."""
+        if self.exitcode is None and monotonic() >= self._ends_by:
             logger.warning("Worker %d did not end in time and is killed.", self.pid)
             self.process.kill()
             self.process.join()
+        return self.exitcode is not None
+
+
+class _Told(Event):
+    """Set once the supervisor is told to end, and not only when it comes to handle the signal."""
+
+    def __init__(self, signals: list[int]) -> None:
+        super().__init__()
+        self._signals = signals
+
+    def is_set(self) -> bool:
+        """Whether it is."""
+        return super().is_set() or not _ENDING_SIGNALS.isdisjoint(self._signals)
+
+
+class _Supervisor(Multiprocess):
+    """Replaces workers that hang or are to be restarted; no worker that hangs delays a signal."""
+
+    def __init__(self, config: uvicorn.Config, bound: socket.socket) -> None:
+        super().__init__(config, [bound])
+        self.should_exit = _Told(self.signal_queue)
+
+    def keep_subprocess_alive(self) -> None:
+        """Replace workers that have ended or hang, and look after those that are to end."""
+        super().keep_subprocess_alive()
+        _Worker.ending[:] = [worker for worker in _Worker.ending if not worker.has_ended()]
+
+    def join_all(self) -> None:
+        """Wait for all workers to end."""
+        while not all(worker.has_ended() for worker in _Worker.ending):
+            sleep(_SECONDS_BETWEEN_LOOKS)
 
 
 def supervise_workers(config: uvicorn.Config, bound: socket.socket) -> bool:
     """Serve in several processes until a signal ends them; whether all of them could start."""
-    # The supervisor takes this class from its module; there is no other way to give it one.
+    # uvicorn's supervisor takes this class from its module; there is no other way to give it one.
     multiprocess.Process = _Worker  # type: ignore[misc]
-    workers = Multiprocess(config, sockets=[bound])
+    workers = _Supervisor(config, bound)
     workers.run()
     return all(worker.exitcode != _STARTUP_FAILED for worker in workers.processes)

@@ -163,6 +163,32 @@ def test_a_worker_that_hangs_does_not_keep_the_others_from_being_restarted(hasty
     assert hasty.end() == 0
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_worker_that_ends_slowly_delays_no_signal(fresh_world: World, tmp_path: Path) -> None:
+    with serving(fresh_world, tmp_path, "--workers", "2") as server:
+        until_up(server)
+        before = {worker.pid for worker in server.workers}
+        # The one that was started last is the first to go.
+        hung = max(server.workers, key=lambda worker: worker.pid)
+        hung.suspend()
+        server.process.send_signal(signal.SIGTTOU)
+        until(lambda: f"Terminated child process [{hung.pid}]" in server.log.read_text())
+        server.process.send_signal(signal.SIGTTIN)
+        until(lambda: bool({worker.pid for worker in server.workers} - before))
+        assert hung.is_running()
+        hung.resume()
+        assert server.end() == 0
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_workers_that_are_being_restarted_do_not_keep_the_server_from_ending(hasty: Server) -> None:
+    hasty.process.send_signal(signal.SIGHUP)
+    until(lambda: "Received SIGHUP" in hasty.log.read_text())
+    assert hasty.end() == 0
+    # Those that began, and none that was to replace them.
+    assert hasty.log.read_text().count("Terminated child process") == 2
+
+
 async def test_all_requests_in_flight_are_answered_when_the_server_is_told_to_end(
     fresh_world: World, tmp_path: Path
 ) -> None:

@@ -226,6 +226,14 @@ async def test_whoever_comes_in_and_does_not_take_its_turn_leaves_it_to_the_next
     assert [crowd.admission.taken(key) for key in "ab"] == [0, 1]
 
 
+async def test_whoever_waits_to_be_told_to_go_on_is_held_to_the_limit_of_his_key() -> None:
+    crowd = Crowd(most=9, most_a_key=1, wait_seconds=0.01)
+    assert crowd.admission.turn("greedy") is not None
+    greedy, modest = (crowd.meet(Arrival(key, crowd.fates, (b"expect", b"100-continue"))) for key in ("greedy", "b"))
+    assert await crowd.fate_of(2) == [("b", "in"), ("greedy", "refused")]
+    assert (greedy.connection.is_paused, TURNS in modest.scope) == (True, False)
+
+
 async def test_whoever_asks_beyond_the_limit_of_his_key_is_not_heard_for_as_long_as_he_is_told_to_wait() -> None:
     crowd = Crowd(most=2, most_a_key=1, wait_seconds=0.01)
     assert all(crowd.admission.turn(key) is not None for key in ("greedy", "other"))
