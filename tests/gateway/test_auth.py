@@ -2,10 +2,11 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 
 import httpx
 import pytest
@@ -19,12 +20,12 @@ from gateway.storage.keys import add_key, revoke_key
 from gateway.storage.organizations import find_organization
 from gateway.throttle import Throttle
 from gateway.uses import Uses
-from schema.errors import RateLimited, Unauthenticated
+from schema.errors import RateLimited, Unauthenticated, Unavailable
 from schema.instants import now, write_instant
 from schema.scope import KeyScope
 from tests.operations import CountingEngine
 from tests.records import EXAMPLE_ID, LONG_AGO, OTHER_DOMAIN_LEAK_ID, World, fill
-from tests.serving import Gateway, running
+from tests.serving import Gateway, running, served
 
 HERE, THERE = "192.0.2.1", "192.0.2.2"
 QUERY = b'{"query": "{ viewer { name } }"}'
@@ -54,19 +55,25 @@ class Door:
         fields = {b"x-api-key": self._keys.get(key, key).encode()}
         try:
             await self._authenticator.caller({"type": "http", "client": (address, 4321)}, fields)
-        except (RateLimited, Unauthenticated) as error:
+        except (RateLimited, Unauthenticated, Unavailable) as error:
             return error.code.value
         return "in"
 
 
 @asynccontextmanager
 async def opened(
-    world: World, *, limit: int = 0, kept_seconds: float = KEPT_SECONDS, secret: bytes | None = None
+    world: World,
+    *,
+    limit: int = 0,
+    kept_seconds: float = KEPT_SECONDS,
+    secret: bytes | None = None,
+    clock: Callable[[], float] = monotonic,
 ) -> AsyncIterator[Door]:
     async with world.serving() as engine:
         counting = CountingEngine(engine)
         secret = secret or world.settings.secrets.key
-        yield Door(counting, world, Authenticator(counting, secret, Throttle(limit), Uses(engine), kept_seconds))
+        authenticator = Authenticator(counting, secret, Throttle(limit), Uses(engine), kept_seconds, steady_clock=clock)
+        yield Door(counting, world, authenticator)
 
 
 # ------------------------------------------------------------------- refusals
@@ -154,6 +161,14 @@ async def test_too_many_wrong_keys_from_one_address_are_refused_without_a_look_u
         assert await door.knock("read", THERE) == ("in", LOOKED_UP)
 
 
+async def test_wrong_keys_from_all_over_a_network_of_ipv6_are_counted_together(world: World) -> None:
+    async with opened(world, limit=3) as door:
+        for number in range(3):
+            assert await door.knock("revoked", f"2001:db8::{number}") == ("UNAUTHENTICATED", LOOKED_UP)
+        assert await door.knock("revoked", "2001:db8::3") == ("RATE_LIMITED", AT_ONCE)
+        assert await door.knock("revoked", "2001:db8:0:1::3") == ("UNAUTHENTICATED", LOOKED_UP)
+
+
 async def test_so_many_wrong_keys_at_once_are_looked_up_as_one_after_the_other(world: World) -> None:
     async with opened(world, limit=20) as door:
         for keys in ([generate()[1] for _ in range(400)], ["revoked"] * 10):
@@ -212,7 +227,41 @@ async def test_whoever_has_to_wait_is_told_how_long_in_the_shape_of_the_door(wor
         assert (await gateway.get(f"/leaks/{EXAMPLE_ID}", None)).status_code == 401, "no key is no guess"
 
 
+@pytest.mark.parametrize(("proxies", "last"), [("127.0.0.1", 401), ("192.0.2.1", 429)])
+async def test_whose_wrong_keys_they_are_is_for_a_trusted_proxy_alone_to_say(
+    sqlite_world: World, proxies: str, last: int
+) -> None:
+    settings = replace(sqlite_world.settings, trusted_proxies=proxies, max_failed_keys=2)
+    key = sqlite_world.keys["revoked"]
+    with served(create_app(settings), settings) as address:
+        async with httpx.AsyncClient(base_url=address) as client:
+            statuses = [
+                (await client.get("/leaks/x", headers={"X-API-Key": key, "X-Forwarded-For": sender})).status_code
+                for sender in ("198.51.100.1", "198.51.100.2", "198.51.100.3")
+            ]
+    assert statuses == [401, 401, last]
+
+
 # ------------------------------------------------------ what an administrator changes
+
+
+async def test_a_key_that_is_used_all_the_time_is_looked_up_as_often_as_any_other(world: World) -> None:
+    seconds = iter(range(100))
+    async with opened(world, kept_seconds=4, clock=lambda: next(seconds)) as door:
+        looked_up = [(await door.knock("read"))[1] for _ in range(10)]
+    assert looked_up == [LOOKED_UP, *[AT_ONCE] * 4] * 2
+
+
+async def test_a_key_that_was_let_in_before_is_not_where_it_cannot_be_looked_up_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> None:
+        raise Unavailable
+
+    async with opened(world, kept_seconds=-1) as door:
+        assert await door.knock("read") == ("in", LOOKED_UP)
+        monkeypatch.setattr("gateway.auth.find_key", fail)
+        assert await door.knock("read") == ("UNAVAILABLE", AT_ONCE)
 
 
 async def test_a_revoked_key_and_an_archived_domain_are_noticed_within_seconds(sqlite_url: str) -> None:
