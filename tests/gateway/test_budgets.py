@@ -107,6 +107,25 @@ def test_a_twentieth_is_worth_telling_and_less_is_not(bucket: Bucket) -> None:
     assert bucket.is_worth_telling
 
 
+def test_the_shared_count_lacks_what_runs_and_what_was_not_told_yet(bucket: Bucket) -> None:
+    bucket.take(100)
+    bucket.settle(100, 20)
+    bucket.take(300)
+    bucket.correct(50)
+    assert bucket.level == 50 + 20 + 300
+
+
+def test_however_many_keys_there_are_none_gets_its_budget_anew(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
+    monkeypatch.setattr("gateway.budgets._MOST_BUCKETS", 2)
+    nothing: Any = None
+    budgets = Budgets(nothing, 600, clock)
+    for key in ("one", "two", "three", "four"):
+        paying(budgets, key, 20)
+    for key in ("one", "two", "three", "four"):
+        with pytest.raises(RateLimited):
+            paying(budgets, key, 581)
+
+
 @pytest.mark.parametrize("objects", [1, 2, 30, 100, 1000, 20_000])
 def test_the_objects_of_an_answer_are_counted_and_of_a_long_one_as_good_as(objects: int) -> None:
     leaks = [{"id": UNKNOWN_ID, "login": f"user{number}@example.com", "url": "x" * 40} for number in range(objects)]
