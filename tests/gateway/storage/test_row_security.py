@@ -290,6 +290,30 @@ async def test_the_role_that_serves_can_change_nothing(serving: Engine, filled: 
         await execute(serving, *(Command(part, bounds=scope(filled, "corp")) for part in statement.split("; ")))
 
 
+async def test_the_role_that_serves_has_its_rights_and_no_others_once_migrate_has_run(
+    postgres: PostgresServer, postgresql_url: str
+) -> None:
+    postgres.psql(
+        f"""\\c {database_of(postgresql_url)}
+            GRANT INSERT, DELETE ON leaks TO {SERVING_ROLE}; GRANT UPDATE (hash) ON keys TO {SERVING_ROLE};"""
+    )
+    await migrate(postgresql_url)
+    async with open_engine(postgresql_url) as administration:
+        granted = await select(
+            administration,
+            f"""SELECT table_name, array_agg(DISTINCT privilege_type::text ORDER BY privilege_type::text)
+                FROM information_schema.role_table_grants WHERE grantee = '{SERVING_ROLE}' GROUP BY table_name""",
+        )
+        columns = await select(
+            administration,
+            f"""SELECT table_name, column_name FROM information_schema.role_column_grants
+                WHERE grantee = '{SERVING_ROLE}' AND privilege_type = 'UPDATE' AND table_name <> 'budgets'""",
+        )
+    expected = {table: ["SELECT"] for table in (*metadata.tables, "alembic_version")}
+    assert dict(granted) == expected | {"budgets": ["INSERT", "SELECT", "UPDATE"]}
+    assert columns == [("keys", "last_used_at")]
+
+
 async def execute(engine: Engine, *commands: Command) -> None:
     async with engine.transaction() as transaction:
         for command in commands:
@@ -334,6 +358,13 @@ async def test_a_table_without_forced_row_level_security_is_not_served(
     postgres.psql(f"\\c {database_of(postgresql_url)}\nALTER TABLE leak_users {missing} ROW LEVEL SECURITY;")
     await assert_refused(login_as(postgresql_url, SERVING_LOGIN), SERVING_ROLE, "not forced on: leak_users. Run: ")
     await assert_mended(postgresql_url)
+
+
+async def test_row_level_security_is_asked_for_on_every_table(postgres: PostgresServer, postgresql_url: str) -> None:
+    loosened = "".join(f"ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY;" for table in metadata.tables)
+    postgres.psql(f"\\c {database_of(postgresql_url)}\n{loosened}")
+    every = ", ".join(sorted(metadata.tables))
+    await assert_refused(login_as(postgresql_url, SERVING_LOGIN), SERVING_ROLE, f"not forced on: {every}. Run: ")
 
 
 @pytest.mark.parametrize(
