@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import orjson
 import pytest
+from graphql import build_schema
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
@@ -13,6 +14,8 @@ from starlette.types import Receive, Scope
 
 from gateway.graphql import GraphQLEndpoint, graphql_routes
 from gateway.responses import Head, Prepared
+from schema.execution.documents import Documents, PreparedOperation
+from schema.execution.limits import Limits
 from tests.records import EXAMPLE_ID, UNKNOWN_ID
 from tests.serving import Gateway
 
@@ -185,6 +188,22 @@ async def test_only_what_the_schema_has_can_be_asked_to_be_done(gateway: Gateway
         assert "data" not in await gateway.answer(operation)
 
 
+async def test_what_is_no_query_is_taken_by_post_alone(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The schema has no mutation yet.
+    monkeypatch.setattr(PreparedOperation, "is_query", False)
+    for accept in (JSON, RESPONSE):
+        response = await gateway.get("/graphql", params={"query": NAME}, headers={"Accept": accept})
+        assert_refused(response, 405, "BAD_USER_INPUT", accept)
+        assert response.headers["allow"] == "POST"
+    assert (await gateway.respond(NAME)).json() == CORP
+
+
+async def test_a_mutation_and_a_subscription_are_no_queries() -> None:
+    schema = build_schema("type Query { a: Int } type Mutation { a: Int } type Subscription { a: Int }")
+    document = Documents(schema, Limits()).get("query Q { a } mutation M { a } subscription S { a }")
+    assert [document.operation(name).is_query for name in "QMS"] == [True, False, False]
+
+
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "TRACE", "OPTIONS"])
 async def test_another_method_is_a_405(gateway: Gateway, method: str) -> None:
     response = await gateway.client.request(method, "/graphql", content=_QUERY, headers=gateway.headers("read"))
@@ -335,6 +354,14 @@ async def test_at_most_a_few_errors_are_told(gateway: Gateway) -> None:
 )  # fmt: skip
 async def test_an_error_suggests_no_names(gateway: Gateway, query: str) -> None:
     assert "did you mean" not in orjson.dumps(await gateway.answer(query)).decode().lower()
+
+
+@pytest.mark.parametrize("given", [{"statuss": []}, {"status": ["NEWW"]}, {"addedAt": {"sinc": None}}])
+async def test_an_error_of_a_variable_suggests_no_names(gateway: Gateway, given: dict[str, Any]) -> None:
+    query = "query ($f: LeakFilter) { leaks(filter: $f) { totalCount } }"
+    answer = await gateway.answer(query, {"f": given})
+    assert [error["extensions"]["code"] for error in answer["errors"]] == ["BAD_USER_INPUT"]
+    assert "did you mean" not in orjson.dumps(answer).decode().lower()
 
 
 # ----------------------------------------------------------------------- keys
