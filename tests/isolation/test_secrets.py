@@ -35,6 +35,7 @@ SECRET = "canary-installation-secret-plainly-fake"
 DATABASE_PASSWORD = "canary-database-password"
 PASSWORDS = [f"canary-password-{number}" for number in range(6)]
 LEAK_ID = "00000000-0000-4000-8000-00000000ca11"
+ASKED = "canary-of-what-is-asked"
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS")
 
 QUERIES = (
@@ -44,6 +45,8 @@ QUERIES = (
     '{ leaks(after: "forged") { totalCount } }',
     "{ leaks(first: 1000) { totalCount } }",
     "{ leaks { nodes { fingerprint contentHash } } }",
+    f'{{ leaks(filter: {{login: "{ASKED}", urlContains: "{ASKED}"}}) {{ totalCount nodes {{ id }} }} }}',
+    f'{{ leaks(filter: {{login: "{ASKED}"}}) {{ nodes {{ id }} }} __schema {{ queryType {{ name }} }} }}',
     "{ __schema { types { name fields { name } } } }",
     "{ leaks(",
     "mutation { nothing }",
@@ -240,6 +243,7 @@ def _ask_everything(client: httpx.Client, said: Said, keys: list[str]) -> set[in
         f"/{keys[0]}/x",
         f"/graphql?key={keys[0]}",
         f"/leaks/{LEAK_ID}?domain_id={LEAK_ID}&key={keys[0]}",
+        f"/leaks/{LEAK_ID}?domain_id={ASKED}",
     ):
         send("GET", path, headers={"X-API-Key": keys[0]})
     for headers in _headers(keys):
@@ -352,6 +356,7 @@ def test_no_secret_is_said_or_stored(
     if (copy := tmp_path / "copy.db").exists():
         stored.add("backup", copy.read_bytes())
     said.assert_has_none_of(_said_secrets(keys))
+    assert ASKED.encode() not in said.by["log"]
     stored.assert_has_none_of(_stored_secrets(keys))
     _assert_all_was_heard(said, stored, keys)
 
