@@ -134,19 +134,29 @@ def is_at_work(world: World) -> bool:
     return process_time() - began > 0.02
 
 
-def test_an_operation_whose_client_is_gone_is_stopped(slow_world: World, caplog: pytest.LogCaptureFixture) -> None:
+BODY = f'{{"query": "{SLOW}"}}'
+OPERATIONS = {
+    "rest": f"GET /leaks/{EXAMPLE_ID} HTTP/1.1\r\n\r\n",
+    "graphql": f"POST /graphql HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: {len(BODY)}\r\n\r\n{BODY}",
+}
+
+
+@pytest.mark.parametrize("sent", OPERATIONS.values(), ids=OPERATIONS)
+def test_an_operation_whose_client_is_gone_is_stopped(
+    slow_world: World, caplog: pytest.LogCaptureFixture, sent: str
+) -> None:
     settings = replace(slow_world.settings, operation_timeout_seconds=600, readers=1, pool_size=1, max_concurrency=1)
     caplog.set_level(logging.INFO, "gateway")
     with served(create_app(settings), settings) as address:
         host, port = address.removeprefix("http://").split(":")
         key = slow_world.keys["read"]
         with socket.create_connection((host, int(port))) as client:
-            client.sendall(f"GET /leaks/{EXAMPLE_ID} HTTP/1.1\r\nHost: x\r\nX-API-Key: {key}\r\n\r\n".encode())
+            client.sendall(sent.replace("\r\n", f"\r\nHost: x\r\nX-API-Key: {key}\r\n", 1).encode())
             until(lambda: is_at_work(slow_world))
             assert httpx.get(f"{address}/leaks/{EXAMPLE_ID}", headers={"X-API-Key": key}).status_code == 503
         until(lambda: not is_at_work(slow_world))
         assert httpx.get(f"{address}/leaks/nowhere", headers={"X-API-Key": key}).status_code == 404
-        assert f"GET /leaks/{EXAMPLE_ID} 504 " in caplog.text
+        assert f"{sent.partition(' HTTP')[0]} 504 " in caplog.text
 
 
 @contextmanager
