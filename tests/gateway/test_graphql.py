@@ -195,6 +195,8 @@ async def test_what_is_no_query_is_taken_by_post_alone(gateway: Gateway, monkeyp
         response = await gateway.get("/graphql", params={"query": NAME}, headers={"Accept": accept})
         assert_refused(response, 405, "BAD_USER_INPUT", accept)
         assert response.headers["allow"] == "POST"
+    asked = gateway.client.head("/graphql", params={"query": NAME}, headers=gateway.headers("read"))
+    assert (await asked).status_code == 405
     assert (await gateway.respond(NAME)).json() == CORP
 
 

@@ -222,9 +222,10 @@ async def test_whatever_is_wrong_with_a_key_the_answer_is_the_same(gateway: Gate
 async def test_a_key_that_is_sent_twice_and_differs_is_refused(gateway: Gateway) -> None:
     keys = gateway.world.keys
     url = f"http://gateway.test/leaks/{EXAMPLE_ID}"
-    for values, status in ((("read", "read and write"), 401), (("read", "read"), 200)):
-        headers = [("X-API-Key", keys[value]) for value in values]
-        assert (await gateway.client.get(url, headers=headers)).status_code == status
+    for name in ("X-API-Key", "Authorization"):
+        for values, status in ((("read", "read and write"), 401), (("read", "read"), 200)):
+            headers = [(name, keys[value]) for value in values]
+            assert (await gateway.client.get(url, headers=headers)).status_code == status
 
 
 async def test_a_key_in_the_address_is_none(gateway: Gateway) -> None:
