@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from starlette.types import Scope
 
-from gateway.keys import masked
+from gateway.keys import PREFIX, masked
 
 REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="-")
 
@@ -17,7 +17,9 @@ CAME_AT = "leaks.came_at"
 """Where the scope of a request that waited before it had a task says since when, by `perf_counter`."""
 
 _HEADER = b"x-request-id"
-_SANE = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_SANE = re.compile(rf"(?!.*{PREFIX})[A-Za-z0-9._-]{{1,64}}", re.IGNORECASE)
+"""No part of a key: the id is logged."""
+
 logger = logging.getLogger("gateway.access")
 
 

@@ -76,6 +76,14 @@ async def test_an_id_that_is_not_sane_is_replaced(gateway: Gateway, sent: str) -
     assert re.fullmatch("[0-9a-f]{32}", response.headers["x-request-id"])
 
 
+async def test_a_part_of_a_key_is_no_id(gateway: Gateway, lines: Lines) -> None:
+    key = gateway.world.keys["read"]
+    for part in (key[:64], f"x-{key[:60]}", key[:64].upper()):
+        response = await gateway.get("/healthz", headers={"X-Request-ID": part})
+        assert re.fullmatch("[0-9a-f]{32}", response.headers["x-request-id"])
+    assert not [id_ for id_, _ in lines.records if "lgk_" in id_.lower()]
+
+
 # -------------------------------------------------------------------- the log
 
 
