@@ -118,6 +118,8 @@ class Authenticator:
             return self._kept(digest) or await self._look_up(key, digest, network)
 
     async def _look_up(self, key: str, digest: bytes, network: str) -> StoredKey:
+        # What is changed from now on may be missing in the answer, however long that takes.
+        kept_until = self._steady_clock() + self._kept_seconds
         try:
             stored = await self._find(key)
         except Refused:
@@ -125,7 +127,7 @@ class Authenticator:
             self._throttle.count(network)
             raise
         self._uses.note(stored.caller.key_id, self._clock())
-        self._keep(digest, stored)
+        self._keep(digest, stored, kept_until)
         return stored
 
     async def _find(self, key: str) -> StoredKey:
@@ -142,8 +144,8 @@ class Authenticator:
             raise Refused(f"key {key_id} is expired")
         return stored
 
-    def _keep(self, digest: bytes, stored: StoredKey) -> None:
-        self._known[digest] = self._steady_clock() + self._kept_seconds, stored
+    def _keep(self, digest: bytes, stored: StoredKey, kept_until: float) -> None:
+        self._known[digest] = kept_until, stored
         self._known.move_to_end(digest)
         if len(self._known) > _KEYS_KNOWN:
             self._known.popitem(last=False)

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from time import monotonic
+from typing import Any
 
 import httpx
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from gateway.app import create_app
 from gateway.auth import KEPT_SECONDS, Authenticator
 from gateway.keys import generate, hash_key
+from gateway.storage.callers import StoredKey, find_key
 from gateway.storage.database import open_engine
 from gateway.storage.domains import archive_domain
 from gateway.storage.keys import add_key, revoke_key
@@ -250,6 +252,22 @@ async def test_a_key_that_is_used_all_the_time_is_looked_up_as_often_as_any_othe
     async with opened(world, kept_seconds=4, clock=lambda: next(seconds)) as door:
         looked_up = [(await door.knock("read"))[1] for _ in range(10)]
     assert looked_up == [LOOKED_UP, *[AT_ONCE] * 4] * 2
+
+
+async def test_the_time_that_a_look_up_takes_counts(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    at = 0.0
+
+    async def find_slowly(*asked: Any) -> StoredKey | None:
+        nonlocal at
+        found = await find_key(*asked)
+        at += 3
+        return found
+
+    monkeypatch.setattr("gateway.auth.find_key", find_slowly)
+    async with opened(world, clock=lambda: at) as door:
+        assert await door.knock("read") == ("in", LOOKED_UP)
+        at = 5
+        assert await door.knock("read") == ("in", LOOKED_UP)
 
 
 async def test_a_key_that_was_let_in_before_is_not_where_it_cannot_be_looked_up_again(
