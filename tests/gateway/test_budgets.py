@@ -291,6 +291,27 @@ async def test_without_its_table_each_process_counts_for_itself_and_says_so_once
             paying(budgets, key, 40_000)
 
 
+async def test_once_its_table_is_back_what_was_spent_meanwhile_is_shared(
+    fresh_world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    key, limit = fresh_world.key_ids["read"], 100_000
+    async with open_engine(fresh_world.url) as engine:
+        clock = Clock()
+        budgets = Budgets(engine, limit, clock)
+        with caplog.at_level(logging.WARNING, "gateway.budgets"):
+            for table, other, points in (("budgets", "gone", 25_000), ("gone", "budgets", 5_000)):
+                async with engine.transaction() as transaction:
+                    await transaction.run(fetch(Command(f"ALTER TABLE {table} RENAME TO {other}")))
+                paying(budgets, key, points)
+                await budgets.close()
+                clock.now += 2
+        assert [record.message for record in caplog.records] == [
+            "Budgets are not shared just now; each process counts for itself",
+            "Budgets are shared again",
+        ]
+        assert await spend(engine, key, 0, limit) == pytest.approx(30_000, rel=0.2)
+
+
 # ----------------------------------------------------------------------- doors
 
 
