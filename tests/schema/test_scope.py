@@ -87,14 +87,15 @@ async def test_through_a_leak_and_its_machine_the_scope_of_the_root_holds(gatewa
             assert told(user["leaks"]) == (len(of_user), of_user[:20])
 
 
-async def test_each_root_field_has_a_scope_of_its_own(gateway: Gateway) -> None:
+@pytest.mark.parametrize("also", ["", "__schema { queryType { name } }"], ids=["planned", "interpreted"])
+async def test_each_root_field_has_a_scope_of_its_own(gateway: Gateway, also: str) -> None:
     world = gateway.world
     com, net, old = (world.domain_id(name) for name in ("example.com", "example.net", "old.example.com"))
     query = """query ($com: [ID!], $net: [ID!], $old: [ID!], $machine: ID!) {
                  com: leaks(domainIds: $com) { totalCount nodes { connections { endpoints { nodes { leaks { totalCount } } } } } }
                  net: leaks(domainIds: $net) { totalCount } all: leaks { totalCount } old: leaks(domainIds: $old) { totalCount }
-                 node(id: $machine) { ... on Endpoint { leaks { totalCount } } } }"""
-    data = await gateway.ask(query, {"com": [com], "net": [net], "old": [old], "machine": world.machine_id})
+                 node(id: $machine) { ... on Endpoint { leaks { totalCount } } } %s }"""
+    data = await gateway.ask(query % also, {"com": [com], "net": [net], "old": [old], "machine": world.machine_id})
     corp = world.corp
     for name, domains in (
         ("com", ["example.com"]),
