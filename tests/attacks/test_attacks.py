@@ -163,6 +163,7 @@ REQUESTS = (
     Sent("a batch of many", 400, content=b"[" + b",".join([QUERY] * 1000) + b"]"),
     Sent("a member twice", 400, content=b'{"query":"{ __typename }","query":"{ viewer { name } }"}'),
     Sent("a member twice, once in disguise", 400, content=b'{"query":"{ __typename }","qu\\u0065ry":"{ viewer { name } }"}'),
+    Sent("a member twice, beside a colon in disguise", 400, content=b'{"query":"{ __typename }","query":"{ viewer { name } } #\\u003a"}'),
     Sent("a variable twice", 400, content=b'{"query":"query ($a: ID!) { leak(id: $a) { id } }","variables":{"a":"x","a":"y"}}'),
     Sent("a member twice, far inside", 400, content=b'{"query":"{ __typename }","extensions":{"a":[[{"b":1,"c":1,"b":1}]]}}'),
     Sent("deep JSON", 400, content=b'{"query":"{ __typename }","variables":' + b'{"a":' * 20_000 + b"1" + b"}" * 20_000 + b"}"),
