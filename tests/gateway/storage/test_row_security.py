@@ -335,10 +335,11 @@ async def test_a_role_that_could_see_more_may_not_serve(postgres: PostgresServer
     postgres.psql(
         f"""CREATE ROLE above BYPASSRLS; CREATE ROLE owner; CREATE ROLE beside IN ROLE owner;
             CREATE ROLE copier REPLICATION; CREATE ROLE giver CREATEROLE; CREATE ROLE taker IN ROLE giver;
+            CREATE ROLE deferring NOINHERIT IN ROLE owner; CREATE ROLE rising NOINHERIT IN ROLE above;
             \\c {database_of(postgresql_url)}
             GRANT SELECT ON ALL TABLES IN SCHEMA public TO above, owner; ALTER TABLE users OWNER TO owner;"""
     )
-    for role in ("postgres", "above", "owner", "beside", "copier", "giver", "taker"):
+    for role in ("postgres", "above", "owner", "beside", "copier", "giver", "taker", "deferring", "rising"):
         await assert_refused(postgresql_url, role, f'"{role}" owns tables or may do what row-level security does not')
 
 

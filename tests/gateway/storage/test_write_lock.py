@@ -32,6 +32,14 @@ asyncio.run(hold())
 """
 
 
+async def test_what_sqlite_took_back_by_itself_is_not_taken_for_committed(sqlite_url: str) -> None:
+    async with open_engine(sqlite_url) as engine:
+        with pytest.raises(Unavailable, match="no transaction is active"):
+            async with engine.transaction() as transaction:
+                # So does a full disk.
+                await transaction.run(fetch(Command("ROLLBACK")))
+
+
 async def test_its_file_is_the_databases_owners_whoever_makes_it(tmp_path: Path) -> None:
     path = tmp_path / "leaks.db"
     path.touch()
