@@ -229,6 +229,13 @@ async def test_whoever_has_to_wait_is_told_how_long_in_the_shape_of_the_door(wor
         assert (await gateway.get(f"/leaks/{EXAMPLE_ID}", None)).status_code == 401, "no key is no guess"
 
 
+async def test_a_good_key_in_between_makes_up_for_no_wrong_ones(world: World) -> None:
+    async with opened(world, limit=3) as door:
+        for key in ("revoked", "revoked", "read", "revoked"):
+            await door.knock(key)
+        assert await door.knock("revoked") == ("RATE_LIMITED", AT_ONCE)
+
+
 @pytest.mark.parametrize(("proxies", "last"), [("127.0.0.1", 401), ("192.0.2.1", 429)])
 async def test_whose_wrong_keys_they_are_is_for_a_trusted_proxy_alone_to_say(
     sqlite_world: World, proxies: str, last: int
