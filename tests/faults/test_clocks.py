@@ -4,11 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from inspect import signature
 from pathlib import Path
+from time import monotonic
 
 import pytest
 
 from gateway.auth import Authenticator
+from gateway.budgets import Bucket, Budgets
 from gateway.storage.budgets import spend
 from gateway.storage.database import open_engine
 from gateway.storage.engine import Engine, fetch
@@ -90,6 +93,11 @@ async def expire(world: World, name: str, at: datetime) -> None:
     """Let a key expire at an instant."""
     key_id = world.key_ids[name]
     await administer(world, f"UPDATE keys SET expires_at = '{write_instant(at)}' WHERE id = '{key_id}'")
+
+
+def test_seconds_are_counted_by_the_clock_that_only_ever_goes_on() -> None:
+    counting = ((Authenticator, "steady_clock"), (Throttle, "clock"), (Budgets, "clock"), (Bucket, "clock"))
+    assert {signature(one).parameters[clock].default for one, clock in counting} == {monotonic}
 
 
 # ------------------------------------------------------------------------ keys
