@@ -184,6 +184,14 @@ async def test_whoever_is_slow_but_in_time_is_answered(server: str, post: bytes)
             assert await reader.readuntil(b"}}}") == b'{"data":{"viewer":{"name":"read"}}}'
 
 
+@pytest.mark.parametrize("again", [b"", b"x"], ids=["stops", "drips"])
+async def test_a_later_head_is_waited_for_no_longer_than_the_first(server: str, again: bytes) -> None:
+    said = await ended(server, b"GET /healthz HTTP/1.1\r\nHost: gateway\r\n\r\n" + HALF, again)
+    first, _, second = said.partition(b"ok\n")
+    assert first.startswith(b"HTTP/1.1 200 ")
+    assert status_of(second) == 408
+
+
 async def test_a_connection_may_idle_between_requests_as_long_as_is_set(server: str) -> None:
     async with connected(server) as (reader, writer), asyncio.timeout(LATE):
         for _ in range(2):
