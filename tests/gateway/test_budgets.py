@@ -391,7 +391,9 @@ async def test_the_schema_tells_the_same(metered: Gateway) -> None:
     asked = "{ rateLimit { limit cost remaining resetAt } leaks(first: 98) { nodes { id } } }"
     data = await metered.ask(asked)
     limit = data["rateLimit"]
-    assert (limit["limit"], limit["cost"], limit["remaining"]) == (10 * COUNTS_COST, 100, 10 * COUNTS_COST - 100)
+    whole = 10 * COUNTS_COST
+    assert (limit["limit"], limit["cost"]) == (whole, 100)
+    assert whole - 100 <= limit["remaining"] < whole, "some of it drains while a test runs"
     assert datetime.fromisoformat(limit["resetAt"]).tzinfo is not None
 
 
