@@ -347,6 +347,8 @@ async def test_an_argument_that_cannot_be_taken_is_bad_user_input_at_its_place(g
 async def test_at_most_a_few_errors_are_told(gateway: Gateway) -> None:
     answer = await gateway.answer("{ " + " ".join(f"foo{n}" for n in range(100)) + " }")
     assert len(answer["errors"]) <= 5
+    query = "query ($s: [LeakStatus!]) { leaks(filter: {status: $s}) { totalCount } }"
+    assert len((await gateway.answer(query, {"s": ["wrong"] * 100}))["errors"]) <= 6, "and that there are more"
 
 
 @pytest.mark.parametrize(
