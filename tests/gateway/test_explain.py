@@ -51,8 +51,9 @@ async def test_data_is_the_same_with_an_explanation_and_without(gateway: Gateway
     assert (await gateway.answer(NESTED, {"id": EXAMPLE_ID})) == {"data": explained["data"]}
 
 
-async def test_a_key_without_the_scope_is_refused(gateway: Gateway) -> None:
-    response = await gateway.respond("{ leaks { totalCount } }", key="read", X_Leaks_Explain="1")
+@pytest.mark.parametrize("also", ["", "__schema { queryType { name } }"], ids=["planned", "interpreted"])
+async def test_a_key_without_the_scope_is_refused(gateway: Gateway, also: str) -> None:
+    response = await gateway.respond(f"{{ leaks {{ totalCount }} {also} }}", key="read", X_Leaks_Explain="1")
     assert response.status_code == 403
     (error,) = response.json()["errors"]
     assert error["extensions"]["code"] == "FORBIDDEN"
