@@ -148,6 +148,15 @@ async def test_a_body_that_does_not_come_is_waited_for_as_long_as_is_set(
     assert not [record for record in caplog.records if record.exc_info or record.levelno >= logging.ERROR]
 
 
+@pytest.mark.parametrize("part", ["head", "body"])
+async def test_a_head_and_a_body_have_a_deadline_each(sqlite_world: World, post: bytes, part: str) -> None:
+    head, body = (SECONDS, LATE * 2) if part == "head" else (LATE * 2, SECONDS)
+    settings = replace(sqlite_world.settings, header_timeout_seconds=head, body_timeout_seconds=body)
+    with served(create_app(settings), settings) as address:
+        said = await ended(address, HALF if part == "head" else post + b"Content-Length: 10\r\n\r\n")
+    assert status_of(said) == 408
+
+
 async def test_a_client_that_goes_away_in_the_middle_is_no_failure_of_ours(
     server: str, post: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
