@@ -4,6 +4,7 @@ The caller of a key is cached for a few seconds, within which changes by an admi
 refused costs the same and gets the same response whatever is wrong with it; only the log says what.
 """
 
+import asyncio
 import hashlib
 import hmac
 import logging
@@ -75,6 +76,7 @@ class Authenticator:
         self._clock = clock
         self._steady_clock = steady_clock
         self._known: OrderedDict[bytes, tuple[float, StoredKey]] = OrderedDict()
+        self._looking: dict[bytes, asyncio.Task[StoredKey]] = {}
 
     async def caller(self, scope: Scope, fields: Fields) -> Caller:
         """The caller whose key is in the header fields of a request.
@@ -112,10 +114,19 @@ class Authenticator:
     async def _let_in(self, key: str, digest: bytes, network: str) -> StoredKey:
         # A key that was valid before goes on, even from an address that somebody guesses keys from.
         if digest in self._known:
-            return await self._look_up(key, digest, network)
+            return await self._look_up_once(key, digest, network)
         async with self._throttle.attempt(network):
             # Another request may have looked it up while this one waited.
             return self._kept(digest) or await self._look_up(key, digest, network)
+
+    async def _look_up_once(self, key: str, digest: bytes, network: str) -> StoredKey:
+        """As `_look_up`, for all requests of a key that come meanwhile."""
+        looking = self._looking.get(digest)
+        if looking is None:
+            looking = self._looking[digest] = asyncio.create_task(self._look_up(key, digest, network))
+            looking.add_done_callback(lambda _: self._looking.pop(digest))
+        # Whoever goes away does not end it for the others.
+        return await asyncio.shield(looking)
 
     async def _look_up(self, key: str, digest: bytes, network: str) -> StoredKey:
         # What is changed from now on may be missing in the answer, however long that takes.

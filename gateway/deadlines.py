@@ -7,21 +7,22 @@ all do, sets no timer here.
 
 import asyncio
 import fcntl
-import random
 import termios
 from array import array
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
-from uvicorn._types import ASGI3Application
+from starlette.types import Scope
+from uvicorn._types import ASGI3Application, HTTPScope
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from gateway.access import REQUEST_ID, log_access, request_id_of
 from gateway.errors import error_response
 from gateway.heads import refusal_of
 from gateway.responses import lines
@@ -168,7 +169,7 @@ class GuardedProtocol(HttpToolsProtocol):
                 host, hosts = value, hosts + 1
         if hosts != 1 or host != self._host or scope["http_version"] != "1.1":
             if (refusal := refusal_of(scope)) is not None:
-                self._say(*refusal)
+                self._say(*refusal, scope)
                 return
             self._host = host
         self._answering = cycle
@@ -308,12 +309,23 @@ class GuardedProtocol(HttpToolsProtocol):
         else:
             self._stop_answering()
 
-    def _say(self, status: HTTPStatus, detail: str) -> None:
+    def _say(self, status: HTTPStatus, detail: str, of: HTTPScope | None = None) -> None:
         """Respond instead of the application, which never saw the request or waits for its rest, and disconnect."""
         if self.transport.is_closing():
             return
         response = error_response(status, detail)
-        request_id = (b"x-request-id", b"%032x" % random.getrandbits(128))
-        own = lines((*self.server_state.default_headers, request_id, (b"connection", b"close")))
-        self.transport.write(response.head + own + b"\r\n" + response.body)
+        scope = cast("Scope", of) or self._refused
+        request_id = request_id_of(scope)
+        own = (*self.server_state.default_headers, (b"x-request-id", request_id.encode()), (b"connection", b"close"))
+        self.transport.write(response.head + lines(own) + b"\r\n" + response.body)
         self.transport.close()
+        token = REQUEST_ID.set(request_id)
+        log_access(scope, status, 0)
+        REQUEST_ID.reset(token)
+
+    @property
+    def _refused(self) -> Scope:
+        """The request that is refused: nobody knows what one is whose head is not there."""
+        if self._is_head_there and not self.cycle.response_complete:
+            return cast("Scope", self.cycle.scope)
+        return {"method": "-", "path": "-", "headers": (), "client": self.client}

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from gateway.storage.engine import DatabaseError, Engine, fetch
 from gateway.storage.policies import BOUNDED, HAS_ITS_POLICIES, IS_FORCED, SHOWS_ITS_OWNER_ALL
 from gateway.storage.statements import Command
-from gateway.storage.tables import metadata
+from gateway.storage.tables import budgets, metadata
 
 SERVING_ROLE = "leaks_gateway"
 
@@ -22,6 +22,9 @@ RIGHTS = {
     "budgets": "SELECT, INSERT, UPDATE",
 }
 """All rights of the serving role, by table."""
+
+_WRITTEN = ("keys.last_used_at", *(f"budgets.{column.name}" for column in budgets.columns))
+"""The columns that it may write."""
 
 _MIGRATE = "Run: python -m gateway migrate"
 
@@ -35,10 +38,14 @@ _IS_MIGHTY = "(rolsuper OR rolbypassrls OR rolcreaterole OR rolreplication OR st
 _ABOVE_ROWS = f"EXISTS (SELECT FROM pg_roles WHERE {_IS_MIGHTY} AND pg_has_role({{}}, oid, 'MEMBER'))"
 _OWNS = "EXISTS (SELECT FROM pg_class WHERE pg_has_role({}, relowner, 'MEMBER'))"
 _TABLES = "ARRAY(SELECT relname::text FROM pg_class WHERE relname = ANY ($1) AND pg_table_is_visible(oid) AND {})"
+# What may be written in one column may be so in all of them, if it is granted for the table.
+_WRITES_MORE = """(has_table_privilege(oid, 'DELETE, TRUNCATE, REFERENCES, TRIGGER') OR EXISTS (
+    SELECT FROM pg_attribute WHERE attrelid = pg_class.oid AND attnum > 0 AND NOT attisdropped
+    AND relname || '.' || attname <> ALL ($2) AND has_column_privilege(attrelid, attnum, 'INSERT, UPDATE')))"""
 _SERVING = f"""SELECT current_user::text, session_user::text,
     {_ABOVE_ROWS.format("current_user")} OR {_OWNS.format("current_user")},
     {_ABOVE_ROWS.format("session_user")} OR {_OWNS.format("session_user")},
-    {_TABLES.format(f"NOT {IS_FORCED}")}, {_TABLES.format(f"NOT {HAS_ITS_POLICIES}")}"""
+    {_TABLES.format(f"NOT {IS_FORCED}")}, {_TABLES.format(f"NOT {HAS_ITS_POLICIES}")}, {_TABLES.format(_WRITES_MORE)}"""
 _ADMINISTERING = f"""SELECT current_user::text,
     {_TABLES.format("NOT pg_has_role(relowner, 'USAGE')")},
     {_TABLES.format(f"row_security_active(oid) AND NOT {SHOWS_ITS_OWNER_ALL}")}"""
@@ -79,13 +86,13 @@ def _make(connection: Connection, quoted: str) -> None:
 
 
 async def refuse_to_serve_with_more(engine: Engine) -> None:
-    """Check that the serving role sees rows within bounds only, and cannot change that.
+    """Check that the serving role sees rows within bounds only, cannot change that, and writes no records.
 
     Raises:
-        DatabaseError: it sees more, or could.
+        DatabaseError: it sees more, or could, or may write them.
     """
-    ((row,),) = await engine.run(fetch(Command(_SERVING, (BOUNDED,))))
-    role, login, is_above, login_is_above, unforced, altered = row
+    ((row,),) = await engine.run(fetch(Command(_SERVING, (BOUNDED, _WRITTEN))))
+    role, login, is_above, login_is_above, unforced, altered, written = row
     if is_above:
         raise DatabaseError(
             f'The role "{role}" owns tables or may do what row-level security does not stop, so it may not serve. '
@@ -95,6 +102,8 @@ async def refuse_to_serve_with_more(engine: Engine) -> None:
         raise DatabaseError(f"Row-level security is not forced on: {_listed(unforced)}. {_MIGRATE}")
     if altered:
         raise DatabaseError(f"The policies are not those that migrate makes on: {_listed(altered)}. {_MIGRATE}")
+    if written:
+        raise DatabaseError(f'The role "{role}" may write more than serving takes in: {_listed(written)}. {_MIGRATE}')
     if login_is_above:
         logger.warning('The login "%s" may do more than serving takes; give serving a login of its own.', login)
 

@@ -190,6 +190,12 @@ async def test_good_keys_are_let_in_however_many_come_at_once_from_one_address(w
         assert looked_up <= 2 * len(good)
 
 
+async def test_a_key_that_was_let_in_before_is_looked_up_once_for_all_that_come_at_once(world: World) -> None:
+    async with opened(world, kept_seconds=-1) as door:
+        assert await door.knock("read") == ("in", LOOKED_UP)
+        assert await door.knock_at_once(["read"] * 9 + ["explain"]) == (Counter({"in": 10}), 2 * LOOKED_UP)
+
+
 async def test_a_key_that_was_let_in_before_goes_on_beside_one_who_guesses(world: World) -> None:
     async with opened(world, limit=3, kept_seconds=-1) as door:
         assert await door.knock("read") == ("in", LOOKED_UP)

@@ -139,6 +139,25 @@ async def test_what_is_refused_is_told_so_behind_the_answers_to_what_came_before
         assert await reader.read() == b""
 
 
+@pytest.mark.parametrize(
+    ("sent", "line"),
+    [
+        (BROKEN["no HTTP"], r"- - 400 [\d.]+ ms 127\.0\.0\.1"),
+        (BROKEN["a head that is too long"], r"- - 431 .*"),
+        (BROKEN["no host"], "GET /healthz 400 .*"),
+        (BROKEN["no host"] + HEALTHY, "GET /healthz 400 .*"),
+        (BROKEN["a body that is broken"], "POST /graphql 400 .*"),
+    ],
+)
+async def test_what_no_application_sees_is_in_the_log_by_its_id(
+    sqlite_world: World, lines: Lines, sent: bytes, line: str
+) -> None:
+    async with busy(sqlite_world, "read", max_concurrency=9) as server, connected(server.address) as (reader, writer):
+        writer.write(sent)
+        _, headers, _ = await answer(reader)
+        assert re.fullmatch(line, await line_of(lines, headers["x-request-id"]))
+
+
 async def test_whoever_goes_away_before_he_is_told_that_he_is_refused_leaves_nothing_behind(
     sqlite_world: World, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -343,6 +343,23 @@ async def test_a_role_that_could_see_more_may_not_serve(postgres: PostgresServer
         await assert_refused(postgresql_url, role, f'"{role}" owns tables or may do what row-level security does not')
 
 
+@pytest.mark.parametrize(
+    ("right", "table"),
+    [
+        *((right, "leaks") for right in ("INSERT", "UPDATE", "DELETE", "TRUNCATE", "TRIGGER", "UPDATE (status)")),
+        ("UPDATE (hash)", "keys"),
+        ("DELETE", "budgets"),
+    ],
+)
+async def test_a_role_that_may_write_more_than_serving_takes_may_not_serve(
+    postgres: PostgresServer, postgresql_url: str, right: str, table: str
+) -> None:
+    postgres.psql(f"\\c {database_of(postgresql_url)}\nGRANT {right} ON {table} TO {SERVING_ROLE};")
+    said = f"may write more than serving takes in: {table}. Run: "
+    await assert_refused(login_as(postgresql_url, SERVING_LOGIN), SERVING_ROLE, said)
+    await assert_mended(postgresql_url)
+
+
 @pytest.mark.parametrize("right", ["read_all_data", "write_all_data", "read_server_files", "execute_server_program"])
 async def test_a_member_of_a_role_of_postgresqls_own_may_not_serve(
     postgres: PostgresServer, postgresql_url: str, right: str
