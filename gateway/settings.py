@@ -158,7 +158,7 @@ class Settings:
     )
     max_concurrency_per_key: int = _setting(64, _number(1, 10_000), "the most of them that may be one key's")
     queue_milliseconds: int = _setting(
-        30, _number(0, 60_000), "how long a request beyond these waits for its turn, before it is refused"
+        20, _number(0, 60_000), "how long a request beyond these waits for its turn, before it is refused"
     )
     max_failed_keys: int = _setting(
         20, _number(0, 10**6), "the most wrong keys a minute from one address; 0 for no end"

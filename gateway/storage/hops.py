@@ -44,6 +44,7 @@ class ReadingConnection(sqlite3.Connection):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.outcome: asyncio.Future[Any] | None = None
+        self.on_look: Callable[[], None] | None = None
         self.set_progress_handler(self._is_unwanted, self.steps_between_looks)
         self.execute("PRAGMA query_only = ON")
         self.execute("PRAGMA temp_store = MEMORY")
@@ -57,6 +58,8 @@ class ReadingConnection(sqlite3.Connection):
         """Let a program go on that has worked for long: nobody waits for this thread but who reads."""
 
     def _is_unwanted(self) -> bool:
+        if self.on_look is not None:
+            self.on_look()
         return self.outcome is not None and self.outcome.cancelled()
 
 
@@ -126,9 +129,20 @@ class Readers:
                 tell(one.future, outcome)
         self._idle.append(thread)
 
+    def _take_back(self, left: list[Waiting]) -> None:
+        """Let another thread run what waits behind something long."""
+        self._waiting.extendleft(reversed(left))
+        if self._idle:
+            self._drain_in(self._idle.pop())
+
     async def _outcomes(self, thread: Thread, taken: list[Waiting]) -> list[Any]:
+        loop = asyncio.get_running_loop()
+
+        def hand_back(left: list[Waiting]) -> None:
+            loop.call_soon_threadsafe(self._take_back, left)
+
         try:
-            outcomes: list[Any] = await thread.call(run_some, taken)
+            outcomes: list[Any] = await thread.call(run_some, taken, hand_back)
         except Exception as error:  # noqa: BLE001 - the connection is gone; each program gets the error
             return [error] * len(taken)
         return outcomes
@@ -144,16 +158,34 @@ def tell(future: "asyncio.Future[Any]", outcome: Any) -> None:
         future.set_result(outcome)
 
 
-def run_some(connection: ReadingConnection, waiting: list[Waiting]) -> list[Any]:
-    """Run waiting programs for a moment, and at least one; return the outcomes of those that were run, in order."""
+def run_some(
+    connection: ReadingConnection, waiting: list[Waiting], hand_back: Callable[[list[Waiting]], object] | None = None
+) -> list[Any]:
+    """Run waiting programs for a moment, and at least one; return the outcomes of those that were run, in order.
+
+    Args:
+        connection: What they read from.
+        waiting: The programs; those that are handed back are taken out.
+        hand_back: What is called with those that come next, if a statement is still running then.
+    """
     hop = _Hop(connection)
     hop.begin(waiting)
     ends_at = perf_counter() + _PATIENCE_SECONDS
-    outcomes = []
+    outcomes: list[Any] = []
+
+    def look() -> None:
+        following = len(outcomes) + 1
+        if hand_back is not None and following < len(waiting) and perf_counter() > ends_at:
+            hand_back(waiting[following:])
+            del waiting[following:]
+
+    if hand_back is not None:
+        connection.on_look = look
     for one in waiting:
         outcomes.append(hop.outcome(one))
         if perf_counter() > ends_at:
             break
+    connection.on_look = None
     return outcomes
 
 

@@ -18,6 +18,7 @@ from gateway.storage.hops import Readers, ReadingConnection
 from gateway.storage.statements import Command, PointQuery
 
 ONE = "SELECT id, name FROM things WHERE id = ?"
+COUNT_WITHOUT_END = "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n) SELECT max(n) FROM n"
 SEVERAL = "SELECT id, name FROM things WHERE id IN (SELECT value FROM json_each(?))"
 
 
@@ -168,3 +169,15 @@ async def test_where_more_waits_than_two_threads_take_a_third_helps(path: Path, 
     assert await asyncio.gather(*taken) == ["released", *["nothing"] * 7] * 2
     for other in others:
         other.close()
+
+
+async def test_what_went_into_a_thread_behind_something_long_is_done_by_the_next(path: Path, reader: Reader) -> None:
+    other = Reader(path)
+    readers = Readers([reader, other])
+    counting = readers.run(fetch(Command(COUNT_WITHOUT_END)))
+    async with asyncio.timeout(30):
+        found = await asyncio.gather(*(rows_of(readers, look_up(str(n))) for n in range(5)))
+    assert [rows[0][0] for (rows,) in found] == [str(n) for n in range(5)]
+    assert not counting.done()
+    counting.cancel()
+    other.close()
