@@ -16,24 +16,32 @@ REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="-")
 CAME_AT = "leaks.came_at"
 """Where the scope of a request that waited before it had a task says since when, by `perf_counter`."""
 
+_ID, _IS_LOGGED = "leaks.request_id", "leaks.is_logged"
 _HEADER = b"x-request-id"
-_SANE = re.compile(rf"(?!.*{PREFIX})[A-Za-z0-9._-]{{1,64}}", re.IGNORECASE)
-"""No part of a key: the id is logged."""
-
+_SANE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 logger = logging.getLogger("gateway.access")
 
 
 def request_id_of(scope: Scope) -> str:
-    """The id of a request: the client's `X-Request-ID` if that is sane, else a random one."""
+    """The id of a request, always the same: the client's `X-Request-ID` if that is sane, else a random one."""
+    if _ID not in scope:
+        scope[_ID] = _sent_id(scope) or f"{random.getrandbits(128):032x}"
+    request_id: str = scope[_ID]
+    return request_id
+
+
+def _sent_id(scope: Scope) -> str | None:
     for name, value in scope["headers"]:
         if name == _HEADER and _SANE.fullmatch(sent := value.decode("latin-1")):
-            return str(sent)
-    return f"{random.getrandbits(128):032x}"
+            # It is logged, so it may not be what begins like a key.
+            return None if PREFIX in sent.lower() else sent
+    return None
 
 
 def log_access(scope: Scope, status: int, seconds: float) -> None:
-    """Log how a request ended."""
-    if logger.isEnabledFor(logging.INFO):
+    """Log how a request ended, once: what the client was told first."""
+    if logger.isEnabledFor(logging.INFO) and _IS_LOGGED not in scope:
+        scope[_IS_LOGGED] = True
         client = scope["client"][0] if scope.get("client") else "-"
         logger.callHandlers(_Record(_Ended(scope["method"], scope["path"], status, seconds, client)))
 

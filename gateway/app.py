@@ -94,7 +94,7 @@ def create_app(
     graphql, rest = GraphQLEndpoint(entrance, documents, settings.max_request_bytes), LeakEndpoint(entrance)
     page, explorer_routes = explorer(demo_key)
     doors: Doors = {("POST", "/graphql"): graphql, ("GET", "/leaks/"): rest}
-    # Whoever asks by another method costs as much.
+    # By other methods, the router leads to the same endpoints, at the same cost.
     gated: Doors = {**doors, ("GET", "/graphql"): graphql, ("HEAD", "/graphql"): graphql, ("HEAD", "/leaks/"): rest}
     gate = Gate(admission, authenticator.known, gated, origins=settings.cors_origins)
 

@@ -15,9 +15,8 @@ def shared_headers(origins: tuple[str, ...], fields: Fields) -> Headers:
     origin = fields.get(b"origin")
     if origin is None or origin.decode("latin-1") not in origins:
         return []
-    exposed = ", ".join(_EXPOSED).encode()
-    names = b"access-control-allow-origin", b"access-control-expose-headers", b"vary"
-    return list(zip(names, (origin, exposed, b"Origin"), strict=True))
+    exposed = (b"access-control-expose-headers", ", ".join(_EXPOSED).encode())
+    return [(b"access-control-allow-origin", origin), exposed, (b"vary", b"Origin")]
 
 
 def cors(origins: tuple[str, ...]) -> list[Middleware]:

@@ -13,16 +13,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
+from time import perf_counter
 from typing import Any, Literal, TypeAlias, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from starlette.types import Scope
-from uvicorn._types import ASGI3Application, HTTPScope
+from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from gateway.access import REQUEST_ID, log_access, request_id_of
+from gateway.access import CAME_AT, REQUEST_ID, log_access, request_id_of
 from gateway.errors import error_response
 from gateway.heads import refusal_of
 from gateway.responses import lines
@@ -169,7 +170,7 @@ class GuardedProtocol(HttpToolsProtocol):
                 host, hosts = value, hosts + 1
         if hosts != 1 or host != self._host or scope["http_version"] != "1.1":
             if (refusal := refusal_of(scope)) is not None:
-                self._say(*refusal, scope)
+                self._say(*refusal, cast("Scope", scope))
                 return
             self._host = host
         self._answering = cycle
@@ -309,23 +310,24 @@ class GuardedProtocol(HttpToolsProtocol):
         else:
             self._stop_answering()
 
-    def _say(self, status: HTTPStatus, detail: str, of: HTTPScope | None = None) -> None:
+    def _say(self, status: HTTPStatus, detail: str, scope: Scope | None = None) -> None:
         """Respond instead of the application, which never saw the request or waits for its rest, and disconnect."""
         if self.transport.is_closing():
             return
         response = error_response(status, detail)
-        scope = cast("Scope", of) or self._refused
+        scope = scope or self._refused
         request_id = request_id_of(scope)
         own = (*self.server_state.default_headers, (b"x-request-id", request_id.encode()), (b"connection", b"close"))
         self.transport.write(response.head + lines(own) + b"\r\n" + response.body)
         self.transport.close()
         token = REQUEST_ID.set(request_id)
-        log_access(scope, status, 0)
+        now = perf_counter()
+        log_access(scope, status, now - scope.get(CAME_AT, now))
         REQUEST_ID.reset(token)
 
     @property
     def _refused(self) -> Scope:
-        """The request that is refused: nobody knows what one is whose head is not there."""
+        """The request that is refused; of one whose head is incomplete, nothing is known."""
         if self._is_head_there and not self.cycle.response_complete:
             return cast("Scope", self.cycle.scope)
         return {"method": "-", "path": "-", "headers": (), "client": self.client}

@@ -173,7 +173,7 @@ class Gate:
         return self._admission.has_room(key_id, self._coming)
 
     def _enter_without_turn(self, arrival: Arrival) -> None:
-        """Let a request in of which only the application can tell whose it is, or whose body comes only then."""
+        """Let in a request that gets its turn inside: its key is not known yet, or its body is still to come."""
         self._coming += 1
         arrival.enter()
         # By then its task has begun, and mostly got to where it is counted without waiting.

@@ -90,4 +90,4 @@ class _Request:
 
     def refuse(self, head: bytes, body: bytes) -> None:
         """Answer in place of the application."""
-        send_whole(self._cycle, head, b"" if self.scope["method"] == "HEAD" else body)
+        send_whole(self._cycle, head, body)

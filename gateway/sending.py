@@ -35,15 +35,15 @@ class _Sending:
         cycle = self._cycle
         if cycle.flow.write_paused and not cycle.disconnected:
             await _drain(cycle)
+        if (task := current_task()) is not None and task.cancelling():
+            # The process ends, and requests that follow are not to begin.
+            cycle.keep_alive = False
         if message["type"] != WHOLE:
             await RequestResponseCycle.send(cycle, message)  # type: ignore[arg-type]
             return
         if cycle.response_started:
             raise RuntimeError("A response was sent, and another one follows.")
-        if (task := current_task()) is not None and task.cancelling():
-            # The process ends, and requests that follow are not to begin.
-            cycle.keep_alive = False
-        send_whole(cycle, message["head"], b"" if cycle.scope["method"] == "HEAD" else message["body"])
+        send_whole(cycle, message["head"], message["body"])
 
 
 async def _drain(cycle: RequestResponseCycle) -> None:
@@ -58,7 +58,7 @@ async def _drain(cycle: RequestResponseCycle) -> None:
 def send_whole(cycle: RequestResponseCycle, head: bytes, body: bytes) -> None:
     """Send a complete response with the server's own headers (`Date`), and keep the connection if the client does.
 
-    The rest of the request's body is ignored.
+    The rest of the request's body is ignored. A response to HEAD is sent without its body.
     """
     cycle.response_started = cycle.response_complete = True
     cycle.message_event.set()
@@ -67,7 +67,8 @@ def send_whole(cycle: RequestResponseCycle, head: bytes, body: bytes) -> None:
     # A client that waits for `100 Continue` may send its body or not; the connection cannot be used after that.
     goes_on = cycle.keep_alive and not cycle.waiting_for_100_continue
     ending = b"\r\n" if goes_on else b"connection: close\r\n\r\n"
-    cycle.transport.writelines((head, lines(cycle.default_headers), ending, body))
+    sent = b"" if cycle.scope["method"] == "HEAD" else body
+    cycle.transport.writelines((head, lines(cycle.default_headers), ending, sent))
     if not goes_on:
         cycle.transport.close()
     cycle.on_response()

@@ -107,7 +107,7 @@ def run_server(app: Starlette, settings: Settings, bound: socket.socket) -> None
     listen(bound, _BACKLOG)
     server = _Server(configuration(app, settings), origin(settings.host, bound))
     for ending in (signal.SIGINT, signal.SIGTERM):
-        # It may come before the server listens to signals, and the server raises it again when it is done.
+        # A signal may come before the server listens to signals, and the server raises it again when it is done.
         signal.signal(ending, server.handle_exit)
     try:
         server.run(sockets=[bound])

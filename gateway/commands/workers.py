@@ -9,13 +9,14 @@ from time import monotonic, sleep
 from typing import ClassVar
 
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess, multiprocess
-
-_STARTUP_FAILED = 3
-"""The exit code of a uvicorn worker that could not start."""
 
 _ENDING_SECONDS = 10
 """How long a worker has to end after the grace period: to write what is left, and to close its database."""
+
+_SECONDS_TO_DIE = 5.0
+"""How long a worker that was killed is waited for: one that waits for a disk may take as long as that."""
 
 _SECONDS_BETWEEN_LOOKS = 0.05
 _ENDING_SIGNALS = {signal.SIGINT, signal.SIGTERM}
@@ -24,10 +25,10 @@ logger = logging.getLogger(__name__)
 
 
 class _Worker(multiprocess.Process):
-    """A process that nothing waits for: it is asked whether it lives and heard later, and ends beside all else.
+    """A process that the supervisor never waits for: its answer to a ping is read later, and it ends in the background.
 
     Attributes:
-        ending: The workers that were told to end, and have not yet.
+        ending: The workers that were told to end, and have not yet; here, because uvicorn tells the processes itself.
     """
 
     ending: ClassVar[list["_Worker"]] = []
@@ -56,16 +57,17 @@ class _Worker(multiprocess.Process):
         self.ending.append(self)
 
     def join(self) -> None:
-        """Wait for it to end, unless it was told to: that takes a while."""
+        """Wait for it to die, unless it was only told to end: that takes a while."""
         if self not in self.ending:
-            self.process.join()
+            self.process.join(_SECONDS_TO_DIE)
 
     def has_ended(self) -> bool:
-        """Whether it has ended; it is killed if it was told to and does not in time."""
+        """Whether it has ended, or was killed since it was told to and did not in time."""
         if self.exitcode is None and monotonic() >= self._ends_by:
             logger.warning("Worker %d did not end in time and is killed.", self.pid)
             self.process.kill()
-            self.process.join()
+            self.process.join(_SECONDS_TO_DIE)
+            return True
         return self.exitcode is not None
 
 
@@ -105,4 +107,4 @@ def supervise_workers(config: uvicorn.Config, bound: socket.socket) -> bool:
     multiprocess.Process = _Worker  # type: ignore[misc]
     workers = _Supervisor(config, bound)
     workers.run()
-    return all(worker.exitcode != _STARTUP_FAILED for worker in workers.processes)
+    return all(worker.exitcode != STARTUP_FAILURE for worker in workers.processes)

@@ -44,7 +44,8 @@ class ReadingConnection(sqlite3.Connection):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.outcome: asyncio.Future[Any] | None = None
-        self.on_look: Callable[[], None] | None = None
+        self.on_progress: Callable[[], None] | None = None
+        """What is called, if anything, in the middle of a long statement."""
         self.set_progress_handler(self._is_unwanted, self.steps_between_looks)
         self.execute("PRAGMA query_only = ON")
         self.execute("PRAGMA temp_store = MEMORY")
@@ -58,8 +59,8 @@ class ReadingConnection(sqlite3.Connection):
         """Let a program go on that has worked for long: nobody waits for this thread but who reads."""
 
     def _is_unwanted(self) -> bool:
-        if self.on_look is not None:
-            self.on_look()
+        if self.on_progress is not None:
+            self.on_progress()
         return self.outcome is not None and self.outcome.cancelled()
 
 
@@ -100,9 +101,9 @@ class Readers:
         if len(self._idle) == self._most:
             self._drain_in(self._idle.pop())
         else:
-            self._look()
+            self._look_soon()
 
-    def _look(self) -> None:
+    def _look_soon(self) -> None:
         """Let one more thread help in a moment, if there is one."""
         if self._looking is None and self._idle:
             self._looking = asyncio.get_running_loop().call_later(_PATIENCE_SECONDS, self._help)
@@ -122,7 +123,7 @@ class Readers:
         while self._waiting:
             taken = [self._waiting.popleft() for _ in range(min(len(self._waiting), _MOST_PROGRAMS))]
             if self._waiting:
-                self._look()
+                self._look_soon()
             outcomes = await self._outcomes(thread, taken)
             self._waiting.extendleft(reversed(taken[len(outcomes) :]))
             for one, outcome in zip(taken, outcomes, strict=False):
@@ -166,26 +167,28 @@ def run_some(
     Args:
         connection: What they read from.
         waiting: The programs; those that are handed back are taken out.
-        hand_back: What is called with those that come next, if a statement is still running then.
+        hand_back: What is called with those that ask something else, if a statement is still running then.
     """
     hop = _Hop(connection)
     hop.begin(waiting)
     ends_at = perf_counter() + _PATIENCE_SECONDS
     outcomes: list[Any] = []
 
-    def look() -> None:
-        following = len(outcomes) + 1
-        if hand_back is not None and following < len(waiting) and perf_counter() > ends_at:
-            hand_back(waiting[following:])
-            del waiting[following:]
+    def hand_over() -> None:
+        asked, following = waiting[len(outcomes)].commands, waiting[len(outcomes) + 1 :]
+        if hand_back is not None and perf_counter() > ends_at and any(one.commands != asked for one in following):
+            waiting[len(outcomes) + 1 :] = [one for one in following if one.commands == asked]
+            hand_back([one for one in following if one.commands != asked])
 
     if hand_back is not None:
-        connection.on_look = look
-    for one in waiting:
-        outcomes.append(hop.outcome(one))
-        if perf_counter() > ends_at:
-            break
-    connection.on_look = None
+        connection.on_progress = hand_over
+    try:
+        for one in waiting:
+            if outcomes and perf_counter() > ends_at and not hop.has_read(one):
+                break
+            outcomes.append(hop.outcome(one))
+    finally:
+        connection.on_progress = None
     return outcomes
 
 
@@ -219,6 +222,10 @@ class _Hop:
             except Exception as error:  # noqa: BLE001 - it is raised where the program is awaited
                 one.is_over, one.outcome = True, error
         return one.commands or ()
+
+    def has_read(self, one: Waiting) -> bool:
+        """Whether the rows that a program asks for are there."""
+        return all((command.sharing or (command.sql, command.values)) in self._known for command in one.commands or ())
 
     def _read_together(self, query: PointQuery, ids: Collection[str]) -> None:
         found = {row[0]: [row] for row in self._connection.read(query.together([*ids]), len(ids))}

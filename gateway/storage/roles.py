@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from gateway.storage.engine import DatabaseError, Engine, fetch
 from gateway.storage.policies import BOUNDED, HAS_ITS_POLICIES, IS_FORCED, SHOWS_ITS_OWNER_ALL
 from gateway.storage.statements import Command
-from gateway.storage.tables import budgets, metadata
+from gateway.storage.tables import metadata
 
 SERVING_ROLE = "leaks_gateway"
 
@@ -22,9 +22,6 @@ RIGHTS = {
     "budgets": "SELECT, INSERT, UPDATE",
 }
 """All rights of the serving role, by table."""
-
-_WRITTEN = ("keys.last_used_at", *(f"budgets.{column.name}" for column in budgets.columns))
-"""The columns that it may write."""
 
 _MIGRATE = "Run: python -m gateway migrate"
 
@@ -38,10 +35,12 @@ _IS_MIGHTY = "(rolsuper OR rolbypassrls OR rolcreaterole OR rolreplication OR st
 _ABOVE_ROWS = f"EXISTS (SELECT FROM pg_roles WHERE {_IS_MIGHTY} AND pg_has_role({{}}, oid, 'MEMBER'))"
 _OWNS = "EXISTS (SELECT FROM pg_class WHERE pg_has_role({}, relowner, 'MEMBER'))"
 _TABLES = "ARRAY(SELECT relname::text FROM pg_class WHERE relname = ANY ($1) AND pg_table_is_visible(oid) AND {})"
-# What may be written in one column may be so in all of them, if it is granted for the table.
-_WRITES_MORE = """(has_table_privilege(oid, 'DELETE, TRUNCATE, REFERENCES, TRIGGER') OR EXISTS (
+# Whatever a role may do that it can become counts, whether it inherits that or not.
+_WRITES_MORE = """EXISTS (SELECT FROM pg_roles AS mine WHERE pg_has_role(mine.oid, 'MEMBER') AND (
+    has_table_privilege(mine.oid, pg_class.oid, 'DELETE, TRUNCATE, REFERENCES, TRIGGER') OR EXISTS (
     SELECT FROM pg_attribute WHERE attrelid = pg_class.oid AND attnum > 0 AND NOT attisdropped
-    AND relname || '.' || attname <> ALL ($2) AND has_column_privilege(attrelid, attnum, 'INSERT, UPDATE')))"""
+    AND relname <> 'budgets' AND (relname, attname) <> ('keys', 'last_used_at')
+    AND has_column_privilege(mine.oid, attrelid, attnum, 'INSERT, UPDATE'))))"""
 _SERVING = f"""SELECT current_user::text, session_user::text,
     {_ABOVE_ROWS.format("current_user")} OR {_OWNS.format("current_user")},
     {_ABOVE_ROWS.format("session_user")} OR {_OWNS.format("session_user")},
@@ -91,7 +90,7 @@ async def refuse_to_serve_with_more(engine: Engine) -> None:
     Raises:
         DatabaseError: it sees more, or could, or may write them.
     """
-    ((row,),) = await engine.run(fetch(Command(_SERVING, (BOUNDED, _WRITTEN))))
+    ((row,),) = await engine.run(fetch(Command(_SERVING, (BOUNDED,))))
     role, login, is_above, login_is_above, unforced, altered, written = row
     if is_above:
         raise DatabaseError(
@@ -103,7 +102,10 @@ async def refuse_to_serve_with_more(engine: Engine) -> None:
     if altered:
         raise DatabaseError(f"The policies are not those that migrate makes on: {_listed(altered)}. {_MIGRATE}")
     if written:
-        raise DatabaseError(f'The role "{role}" may write more than serving takes in: {_listed(written)}. {_MIGRATE}')
+        raise DatabaseError(
+            f'The role "{role}" may write more than serving needs, in: {_listed(written)}. {_MIGRATE}. '
+            "Rights of PUBLIC, and of roles that it is a member of, have to be revoked by hand."
+        )
     if login_is_above:
         logger.warning('The login "%s" may do more than serving takes; give serving a login of its own.', login)
 

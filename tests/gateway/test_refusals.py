@@ -155,7 +155,11 @@ async def test_what_no_application_sees_is_in_the_log_by_its_id(
     async with busy(sqlite_world, "read", max_concurrency=9) as server, connected(server.address) as (reader, writer):
         writer.write(sent)
         _, headers, _ = await answer(reader)
-        assert re.fullmatch(line, await line_of(lines, headers["x-request-id"]))
+        request_id = headers["x-request-id"]
+        await line_of(lines, request_id)
+    of_it = [record for known, record in lines.records if known == request_id and record.name == "gateway.access"]
+    (told,) = (record.getMessage() for record in of_it)
+    assert re.fullmatch(line, told)
 
 
 async def test_whoever_goes_away_before_he_is_told_that_he_is_refused_leaves_nothing_behind(

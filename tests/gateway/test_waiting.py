@@ -19,7 +19,7 @@ from tests.gateway.test_access import Lines, lines
 from tests.gateway.test_deadlines import connected
 from tests.gateway.test_gate import until
 from tests.records import World
-from tests.serving import served
+from tests.serving import ORIGIN, served
 
 __all__ = ["lines"]
 
@@ -89,12 +89,12 @@ async def test_a_client_that_goes_away_while_it_waits_is_forgotten(
     assert not [record for record in caplog.records if record.exc_info or record.levelno >= logging.ERROR]
 
 
-@pytest.mark.parametrize("door", ["rest", "graphql"])
+@pytest.mark.parametrize(("door", "origins"), [("rest", ()), ("graphql", ()), ("rest", (ORIGIN,))])
 async def test_whoever_has_no_answer_when_the_time_to_end_is_over_is_told_to_try_again(
-    sqlite_world: World, caplog: pytest.LogCaptureFixture, door: str
+    sqlite_world: World, caplog: pytest.LogCaptureFixture, door: str, origins: tuple[str, ...]
 ) -> None:
     turns = ABREAST - ABREAST // SPARED
-    settings = replace(sqlite_world.settings, max_concurrency=100, max_concurrency_per_key=100)
+    settings = replace(sqlite_world.settings, max_concurrency=100, max_concurrency_per_key=100, cors_origins=origins)
     engine = StoppedEngine(sqlite_world)
     async with AsyncExitStack() as stack:
         with served(create_app(settings, engine=engine), settings) as address:
@@ -110,6 +110,7 @@ async def test_whoever_has_no_answer_when_the_time_to_end_is_over_is_told_to_try
     expected = REST if door == "rest" else GRAPHQL
     assert [(status, orjson.loads(body)) for status, _, body in answers] == [(503, expected)] * len(connections)
     assert {headers["retry-after"] for _, headers, _ in answers} == {"1"}
+    assert [headers.get("connection") for _, headers, _ in answers].count("close") >= turns, "those that were cut off"
     assert engine.reading == turns, "nobody began as the store was closed"
     assert not [record for record in caplog.records if record.exc_info]
 

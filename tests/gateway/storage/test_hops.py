@@ -19,6 +19,8 @@ from gateway.storage.statements import Command, PointQuery
 
 ONE = "SELECT id, name FROM things WHERE id = ?"
 COUNT_WITHOUT_END = "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n) SELECT max(n) FROM n"
+COUNTED = 1_000_000
+COUNT_LONG = COUNT_WITHOUT_END.replace("FROM n)", f"FROM n WHERE n < {COUNTED})")
 SEVERAL = "SELECT id, name FROM things WHERE id IN (SELECT value FROM json_each(?))"
 
 
@@ -180,4 +182,13 @@ async def test_what_went_into_a_thread_behind_something_long_is_done_by_the_next
     assert [rows[0][0] for (rows,) in found] == [str(n) for n in range(5)]
     assert not counting.done()
     counting.cancel()
+    other.close()
+
+
+async def test_something_long_that_several_ask_is_done_once(path: Path, reader: Reader) -> None:
+    other = Reader(path)
+    readers = Readers([reader, other])
+    counted = await asyncio.gather(*(rows_of(readers, Command(COUNT_LONG)) for _ in range(6)))
+    assert counted == [[[(COUNTED,)]]] * 6
+    assert len([*reader.statements, *other.statements]) == 1
     other.close()

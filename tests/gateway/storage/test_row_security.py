@@ -351,13 +351,32 @@ async def test_a_role_that_could_see_more_may_not_serve(postgres: PostgresServer
         ("DELETE", "budgets"),
     ],
 )
-async def test_a_role_that_may_write_more_than_serving_takes_may_not_serve(
+async def test_a_role_that_may_write_more_than_serving_needs_may_not_serve(
     postgres: PostgresServer, postgresql_url: str, right: str, table: str
 ) -> None:
     postgres.psql(f"\\c {database_of(postgresql_url)}\nGRANT {right} ON {table} TO {SERVING_ROLE};")
-    said = f"may write more than serving takes in: {table}. Run: "
+    said = f"may write more than serving needs, in: {table}. Run: "
     await assert_refused(login_as(postgresql_url, SERVING_LOGIN), SERVING_ROLE, said)
     await assert_mended(postgresql_url)
+
+
+async def test_a_role_that_can_become_one_that_writes_may_not_serve(
+    postgres: PostgresServer, postgresql_url: str
+) -> None:
+    postgres.psql(
+        f"""CREATE ROLE writer; CREATE ROLE lazy NOINHERIT IN ROLE writer, {SERVING_ROLE};
+            \\c {database_of(postgresql_url)}
+            GRANT INSERT ON users TO writer;"""
+    )
+    await assert_refused(postgresql_url, "lazy", '"lazy" may write more than serving needs, in: users. .*by hand')
+
+
+async def test_a_count_of_budgets_that_a_later_version_widened_is_served(
+    postgres: PostgresServer, postgresql_url: str
+) -> None:
+    postgres.psql(f"\\c {database_of(postgresql_url)}\nALTER TABLE budgets ADD COLUMN note text;")
+    async with open_engine(login_as(postgresql_url, SERVING_LOGIN), SERVING_ROLE):
+        pass
 
 
 @pytest.mark.parametrize("right", ["read_all_data", "write_all_data", "read_server_files", "execute_server_program"])
