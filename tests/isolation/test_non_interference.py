@@ -31,6 +31,7 @@ from tests.serving import Gateway, running
 pytestmark = pytest.mark.timeout(300)
 
 OPERATIONS = {"sqlite": 90, "postgresql": 40}
+EXECUTORS = ("planner", "interpreter")
 MOST_OPERATIONS = 1000
 MANY = 1000
 NEW_DOMAIN = "canary-domain-1-new.example"
@@ -109,12 +110,12 @@ async def _go_on(tenants: Tenants, records: Sequence[dict[str, Any]]) -> None:
 
 
 @asynccontextmanager
-async def _gateways(databases: Sequence[Tenants]) -> AsyncIterator[list[Gateway]]:
+async def _gateways(databases: Sequence[Tenants], executor: str = "planner") -> AsyncIterator[list[Gateway]]:
     async with AsyncExitStack() as stack:
         gateways = []
         for tenants in databases:
             # What is left of a budget depends on when it is asked for: these have no end.
-            settings = replace(tenants.world.settings, rate_limit=0)
+            settings = replace(tenants.world.settings, rate_limit=0, executor=executor)
             client = await stack.enter_async_context(running(create_app(settings)))
             gateways.append(Gateway(client, tenants.world))
         yield gateways
@@ -142,12 +143,17 @@ async def _owned(gateway: Gateway, tenants: Tenants, number: str) -> Owned:
 
 
 async def _compare(
-    databases: Sequence[Tenants], keys: Sequence[str], owners: Sequence[str], seed: int, wanted: set[int]
+    databases: Sequence[Tenants],
+    keys: Sequence[str],
+    owners: Sequence[str],
+    seed: int,
+    executor: str,
+    wanted: set[int],
 ) -> set[int]:
     """Ask all alike, and the last one's owners in between, until each wanted status was answered."""
     random, statuses, most = Random(seed), set[int](), databases[-1]  # noqa: S311
     operations = OPERATIONS[most.url.partition(":")[0]] * len(owners) // 2
-    async with _gateways(databases) as gateways:
+    async with _gateways(databases, executor) as gateways:
         owned = {number: await _owned(gateways[-1], most, number) for number in owners}
         feeder = Feeder(build_schema()._schema, random, [], [], [], owned=owned)  # noqa: SLF001
         domains = [domain.id for domain in most.domains.values()]
@@ -193,9 +199,12 @@ async def _compare_lists(databases: Sequence[Tenants], shape: str) -> int:
     return pages
 
 
-def test_answers_are_the_same_to_the_byte_whatever_another_organization_holds(databases: Databases, seed: int) -> None:
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_answers_are_the_same_to_the_byte_whatever_another_organization_holds(
+    databases: Databases, seed: int, executor: str
+) -> None:
     wanted = {200, 400, 401, 403, 404}
-    statuses = asyncio.run(_compare(databases.all, list(databases.alone.keys), ("1", "2"), seed, wanted))
+    statuses = asyncio.run(_compare(databases.all, list(databases.alone.keys), ("1", "2"), seed, executor, wanted))
     assert statuses >= wanted
 
 
@@ -230,11 +239,12 @@ async def _fill_domains(tenants: Tenants) -> None:
         await tenants.restore(engine, "1", "canary-domain-1-older.example")
 
 
+@pytest.mark.parametrize("executor", EXECUTORS)
 def test_a_limited_keys_answers_are_the_same_to_the_byte_whatever_other_domains_hold(
-    domains: Sequence[Tenants], seed: int
+    domains: Sequence[Tenants], seed: int, executor: str
 ) -> None:
     wanted = {200, 403, 404}
-    assert asyncio.run(_compare(domains, LIMITED, ("1",), seed, wanted)) >= wanted
+    assert asyncio.run(_compare(domains, LIMITED, ("1",), seed, executor, wanted)) >= wanted
 
 
 async def test_a_date_that_another_domain_brings_changes_no_byte_for_a_limited_key(domains: Sequence[Tenants]) -> None:

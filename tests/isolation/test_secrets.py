@@ -33,7 +33,7 @@ from tests.gateway.commands.conftest import Run
 
 SECRET = "canary-installation-secret-plainly-fake"
 DATABASE_PASSWORD = "canary-database-password"
-PASSWORDS = [f"canary-password-{number}" for number in range(6)]
+PASSWORDS = [f"canary-password-{number}" for number in range(7)]
 LEAK_ID = "00000000-0000-4000-8000-00000000ca11"
 ASKED = "canary-of-what-is-asked"
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS")
@@ -108,7 +108,8 @@ def _said_secrets(keys: list[str]) -> dict[str, str]:
 
 def _records() -> str:
     good = [
-        {"id": LEAK_ID, "domain": "acme.example", "login": "ann@acme.example", "risk_level": 5, "password": PASSWORDS[0]},
+        {"id": LEAK_ID, "domain": "acme.example", "login": f"ann@acme.example:{PASSWORDS[0]}", "risk_level": 5,
+            "password": PASSWORDS[0], "url": f"https://ann:{PASSWORDS[6]}@acme.example/login"},
         {"domain": "acme.example", "login": "bob@acme.example", "risk_level": 7, "password": PASSWORDS[1], "connections": {
             "users": [{"identity": "bob@acme.example", "identity_type": "email"}]}},
     ]  # fmt: skip
