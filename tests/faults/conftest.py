@@ -26,7 +26,7 @@ _POSTGRESQL_DAWDLES = """DO $$
         EXECUTE (SELECT format('COMMENT ON POLICY bounds ON leaks IS %L', pg_get_expr(polqual, polrelid))
             FROM pg_policy WHERE oid = slow);
     END $$"""
-_STEPS_A_SECOND = 400_000
+_STEPS_A_SECOND = 4_000_000
 
 
 def path_of(url: str) -> Path:

@@ -24,7 +24,7 @@ OPENED_LATER = 12
 PARTS = 4
 MAX_GROWTH_BYTES = 2_000_000
 """In the part in which a worker grew the least but one: 160 bytes for each of its requests."""
-SLOW_SECONDS = 4
+SLOW_SECONDS = 5
 """Longer than any request is held, though equal ones are read for at once."""
 
 
