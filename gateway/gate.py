@@ -73,7 +73,7 @@ class Held:
         key_id: Whose it is.
         door: What refuses it if there is none in time.
         came_at: When it came, by `perf_counter`.
-        due_at: When it is refused, by the same clock; since it waits.
+        due_at: When it is refused, by the same clock; set once it waits.
         queue: Where it waits.
     """
 
