@@ -26,7 +26,6 @@ from schema.execution.limits import Limits
 from schema.records import Kind
 from schema.scope import Scope
 from tests.conftest import fresh_database
-from tests.gateway.commands.conftest import environment, run
 from tests.operations import CountingEngine, asking
 from tests.records import (
     EXAMPLE_ID,
@@ -38,8 +37,6 @@ from tests.records import (
     World,
     fill,
 )
-
-__all__ = ["environment", "run"]
 
 T = TypeVar("T")
 
